@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_BASE_VERDICT_H
+#define SHILA_BASE_VERDICT_H
+
+#include <stdint.h>
+
+/*
+ * What becomes of a packet. Every drop has a name (a counter, shown by `shila status --drops`) and a
+ * sentence that says what it means.
+ */
+#define VERDICTS(X)                                                                                \
+	X(PASS, "pass", "carried")                                                                 \
+	X(CONTROL, "control", "handed to the control thread")                                      \
+	X(CONTROL_FULL, "drop.control_full", "the queue to the control thread was full")           \
+	X(TUN_MALFORMED, "drop.tun_malformed", "a packet from a TUN that is not valid IP or TCP")   \
+	X(TUN_CHECKSUM, "drop.tun_checksum", "a packet from a TUN with a wrong checksum")          \
+	X(TUN_WRITE, "drop.tun_write", "the TUN did not take a packet (device down, no memory)")   \
+	X(TUN_MULTICAST, "drop.tun_multicast", "multicast or broadcast, which shila does not carry") \
+	X(SCION_MALFORMED, "drop.scion_malformed", "not a valid SCION packet")                     \
+	X(SCION_PATH_TYPE, "drop.scion_path_type", "a SCION path type other than Empty and SCION") \
+	X(SCION_ADDR_TYPE, "drop.scion_addr_type", "a SCION host address that is not IPv4 or IPv6") \
+	X(SCION_NOT_US, "drop.scion_not_us", "a SCION packet for another AS, host or port")        \
+	X(SCION_CHECKSUM, "drop.scion_checksum", "a SCION/UDP or SCMP checksum was wrong")         \
+	X(SCION_L4, "drop.scion_l4", "a SCION packet that is neither UDP nor SCMP")                \
+	X(FRAME_MALFORMED, "drop.frame_malformed", "not a valid frame of the backbone protocol")   \
+	X(FRAME_VERSION, "drop.frame_version", "a frame of another protocol version")              \
+	X(FRAME_UNKNOWN_FLOW, "drop.frame_unknown_flow", "a frame for a flow that does not exist") \
+	X(FRAME_WRONG_SOURCE, "drop.frame_wrong_source", "a frame for a flow of another peer")     \
+	X(FRAME_STATE, "drop.frame_state", "a frame that the flow's state does not expect")        \
+	X(SEND_AGAIN, "drop.send_again", "the underlay socket's buffer was full")                  \
+	X(SEND_TOO_BIG, "drop.send_too_big", "larger than the underlay's MTU")                     \
+	X(SEND_FAILED, "drop.send_failed", "the kernel refused to send on the underlay")           \
+	X(TOO_BIG, "drop.too_big", "a datagram that does not fit into two fragments of its path")  \
+	X(FRAGMENT_LOST, "drop.fragment_lost", "one half of a datagram, the other never came")     \
+	X(NO_ROUTE, "drop.no_route", "no route of the configuration for this destination")         \
+	X(NO_PATH, "drop.no_path", "no SCION path to the peer")                                    \
+	X(NO_FLOW, "drop.no_flow", "a TCP segment that belongs to no flow")                        \
+	X(NOT_ALLOWED, "drop.not_allowed", "the peer is not in ingress.allow")                     \
+	X(NOT_SERVED, "drop.not_served", "the port is not in ingress.serve")                       \
+	X(LIMIT_FLOWS, "drop.limit_flows", "a limit on the number of flows was reached")           \
+	X(LIMIT_OPENS, "drop.limit_opens", "a peer opens flows faster than it may")                \
+	X(LIMIT_POOL, "drop.limit_pool", "no free address in ingress.pool")                        \
+	X(LIMIT_HELD, "drop.limit_held", "too many connections wait for a path")                   \
+	X(SCMP_UNMATCHED, "drop.scmp_unmatched", "an SCMP message about a packet that was not ours")
+
+enum verdict {
+#define X(name, text, sentence) VERDICT_##name,
+	VERDICTS(X)
+#undef X
+	VERDICT_COUNT
+};
+
+const char *verdict_name(enum verdict v);
+const char *verdict_sentence(enum verdict v);
+
+#endif

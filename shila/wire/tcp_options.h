@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_WIRE_TCP_OPTIONS_H
+#define SHILA_WIRE_TCP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A 32-bit MPTCP token and a 64-bit key are never mixed up with other numbers. */
+struct mptcp_token {
+	uint32_t v; /* host byte order */
+};
+
+enum mptcp_reset_reason { /* RFC 8684 section 3.6 */
+	MPTCP_RST_UNSPECIFIED = 0,
+	MPTCP_RST_ERROR = 1,
+	MPTCP_RST_RESOURCES = 2,
+	MPTCP_RST_PROHIBITED = 3,
+	MPTCP_RST_OUTSTANDING = 4,
+	MPTCP_RST_PERFORMANCE = 5,
+	MPTCP_RST_MIDDLEBOX = 6,
+};
+
+enum mptcp_kind { MPTCP_NONE, MPTCP_CAPABLE, MPTCP_JOIN };
+
+/* What shila wants to know of the options of a SYN, SYN/ACK or third ACK. */
+struct tcp_options {
+	uint16_t mss; /* 0: none */
+	enum mptcp_kind mptcp;
+	uint8_t mptcp_version;
+	bool backup;
+	uint8_t addr_id;
+	bool has_sender_key, has_receiver_key; /* MP_CAPABLE; not at TFO offsets */
+	uint8_t sender_key[8], receiver_key[8];
+	bool has_token; /* MP_JOIN SYN */
+	struct mptcp_token token;
+	bool fast_open;
+};
+
+/**
+ * tcp_options_parse() - Walk the option area of a TCP header.
+ * Return: 0, or -EBADMSG if an option runs over the end or has an impossible length.
+ */
+int tcp_options_parse(const uint8_t *opts, size_t len, struct tcp_options *out);
+
+/* tcp_options_clamp_mss() - Lower the MSS option in place. Return: true if it was changed. */
+bool tcp_options_clamp_mss(uint8_t *opts, size_t len, uint16_t mss);
+
+/* mptcp_token_of_key() - First 32 bits of the SHA-256 of a key (8 bytes as on the wire). */
+struct mptcp_token mptcp_token_of_key(const uint8_t key[8]);
+
+#endif
