@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of scripts/lab: a SCION network of real routers in network namespaces.
+
+    topology   what there is: ASes, hosts, links, addresses (no side effects)
+    config     the files that router, control service and daemon read
+    crypto     keys and certificates
+    netns      namespaces, veth pairs, addresses
+    links      a link at run time: rate, cut, black hole, counters
+    processes  start and stop, so that nothing is left behind
+    ready      when is the network usable
+    state      what is remembered between two commands, and the lock
+    lab        up and down: the order in which all this happens
+    cli        command line and output
+"""
+
+
+class LabError(Exception):
+    """Something the user should read: one sentence, maybe with a second line on what to do."""

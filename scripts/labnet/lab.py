@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Up and down: the order in which everything happens."""
+
+import os
+import signal
+import subprocess
+import time
+
+from . import LabError, config, crypto, links, netns, processes, ready, state, topology
+from .topology import DAEMON_PORT
+
+# The programs of an AS: name, configuration file, only where there are hosts
+PROGRAMS = (("router", "br.toml", False), ("control", "cs.toml", False), ("daemon", "sd.toml", True))
+
+# The arguments of topology.build() that lab.json keeps
+BUILD_KEYS = ("kind", "links", "rate", "mtu", "underlay", "hosts_per_as", "link_mtu", "link_rate")
+
+
+def rebuild(content):
+    """The topology of a lab that is up, from its lab.json."""
+    args = {key: content["build"][key] for key in BUILD_KEYS}
+    for key in ("link_mtu", "link_rate"):  # JSON has no integer keys
+        args[key] = {int(k): v for k, v in args[key].items()}
+    topo = topology.build(content["name"], **args)
+    for link in topo.links:
+        link.rate = content["rates"].get(str(link.id), link.rate)
+    return topo
+
+
+def load(name):
+    """(topology, lab.json) of a lab that is up, or LabError."""
+    content = state.load(name)
+    if not content or not content["ready"]:
+        others = [n for n in state.names() if n != name]
+        raise LabError(f"the lab {name} is not up" + (f" (but: {', '.join(others)})" if others else ""))
+    return rebuild(content), content
+
+
+def find_tools():
+    """The directory of the SCION programs, built now if this is the first time."""
+    build = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lab-tools", "build")
+    p = subprocess.run([build], stdout=subprocess.PIPE, text=True, check=False)
+    if p.returncode != 0:
+        raise LabError("the SCION programs are not there and could not be built; try: scripts/setup lab")
+    return p.stdout.strip()
+
+
+def owned_namespaces(name):
+    pattern = topology.netns_pattern(name)
+    return sorted(n for n in netns.names() if pattern.fullmatch(n))
+
+
+def up(name, build, options, tools, say, progress):
+    """Brings up a lab, or removes what it made and raises."""
+    topo = topology.build(name, **build)
+    began = time.monotonic()
+    with state.locked(name, create=True):
+        content = state.load(name)
+        if content and content["ready"]:
+            raise LabError(f"the lab {name} is up already; scripts/lab down --name {name} removes it")
+        if content or owned_namespaces(name):
+            say(f"removing what an earlier `up` of the lab {name} left behind")
+            _remove(name)
+            os.makedirs(state.lab_dir(name), mode=0o700, exist_ok=True)
+        try:
+            _up(topo, build, options, tools, began, say, progress)
+        except BaseException:
+            # The second Ctrl-C must not stop the cleaning up.
+            for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(sig, signal.SIG_IGN)
+            _remove(name)
+            raise
+
+
+def _up(topo, build, options, tools, began, say, progress):
+    def took():
+        return time.monotonic() - began
+
+    directory = state.lab_dir(topo.name)
+    content = {"name": topo.name, "ready": False, "build": build, "options": options, "rates": {},
+               "tools": tools, "up": processes.identify(os.getpid()), "processes": {}}
+    state.save(topo.name, content)
+    os.makedirs(os.path.join(directory, "log"))
+
+    netns.create(topo)
+    links.set_all_rates(topo)
+    say(f"{len(topo.netns_names)} namespaces and {len(topo.links)} links", took())
+    crypto.make(topo, directory, tools)
+    config.write(topo, directory, options["bfd"], options["path_lifetime"], options["log_level"])
+    say("keys, certificates, configuration", took())
+
+    running = {}
+    for a in topo.ases:
+        for program, conf, only_with_hosts in PROGRAMS:
+            if only_with_hosts and not a.hosts:
+                continue
+            key = f"{program}-{a.asn}"
+            log = os.path.join(directory, "log", key + ".log")
+            argv = [os.path.join(tools, program), "--config", os.path.join(crypto.as_dir(directory, a), conf)]
+            running[key] = processes.start(a.netns, argv, log)
+            content["processes"][key] = processes.identify(running[key].pid)
+    state.save(topo.name, content)
+    say(f"{len(running)} programs started", took())
+
+    def check():
+        for key, p in running.items():
+            if p.poll() is not None:
+                raise LabError(f"{key} has ended with exit code {p.returncode}")
+
+    try:
+        ready.wait(topo, tools, began + options["timeout_s"], check, progress)
+    except LabError as e:
+        raise LabError(f"{e}\n{_log_tails(directory)}") from None
+    content["ready"] = True
+    content["ready_after_s"] = round(took(), 2)
+    state.save(topo.name, content)
+    say(f"ready: {topo.paths_expected()} paths each way", took())
+
+
+def _log_tails(directory, lines=6):
+    parts = []
+    for entry in sorted(os.listdir(os.path.join(directory, "log"))):
+        with open(os.path.join(directory, "log", entry), encoding="utf-8", errors="replace") as f:
+            tail = f.read().splitlines()[-lines:]
+        parts.append("\n".join([f"--- {entry}"] + [line[:300] for line in tail]))
+    return "\n".join(parts)
+
+
+def down(name):
+    """Removes a lab whole, whatever state it is in; the number of other programs it had to stop.
+
+    None if there was nothing to remove.
+    """
+    content = state.load(name)
+    if content and not content["ready"] and content["up"]["pid"] != os.getpid():
+        # An `up` at work cleans up after itself when it is told to stop.
+        processes.stop([content["up"]], 10)
+    with state.locked(name, wait_s=10) as there:
+        if not there and not owned_namespaces(name):
+            return None
+        return _remove(name)
+
+
+def _remove(name):
+    content = state.load(name) or {"processes": {}}
+    ours = list(content["processes"].values())
+    spaces = owned_namespaces(name)
+    # Routers and the like have nothing to save, a shilad in a host's namespace has.
+    known = {ident["pid"] for ident in ours}
+    others = [processes.identify(pid) for pid in processes.in_namespaces(spaces) if pid not in known]
+    processes.stop(others, 3)
+    processes.stop(ours, 0.5)
+    # started while we looked
+    processes.stop([processes.identify(pid) for pid in processes.in_namespaces(spaces)], 0.5)
+    netns.delete(spaces)
+    state.remove(name)
+    return len(others)
+
+
+def describe(topo, content):
+    """Everything a script wants to know, as `status --json` prints it."""
+    link_states = links.states(topo)
+
+    def daemon(a):
+        return topo.endpoint(a.address, DAEMON_PORT)
+
+    return {
+        "name": topo.name,
+        "topology": topo.kind,
+        "underlay": topo.underlay,
+        "mtu": topo.mtu,
+        "bfd": content["options"]["bfd"],
+        "paths_expected": topo.paths_expected(),
+        "ready_after_s": content["ready_after_s"],
+        "state_dir": state.lab_dir(topo.name),
+        "tools": content["tools"],
+        "ases": [{
+            "isd_as": a.isd_as,
+            "core": a.core,
+            "netns": a.netns,
+            "address": a.address,
+            "daemon": daemon(a) if a.hosts else None,
+            "processes": {
+                program: {"pid": content["processes"][key]["pid"],
+                          "running": processes.alive(content["processes"][key])}
+                for program, _, _ in PROGRAMS
+                for key in [f"{program}-{a.asn}"] if key in content["processes"]
+            },
+        } for a in topo.ases],
+        "hosts": [{
+            "name": h.name,
+            "netns": h.netns,
+            "isd_as": h.asys.isd_as,
+            "address": h.address,
+            "device": "eth0",
+            "daemon": daemon(h.asys),
+        } for h in topo.hosts],
+        "links": [{
+            "id": link.id,
+            "state": link_states[link.id],
+            "rate": link.rate,
+            "rate_bit_s": topology.rate_bits(link.rate),
+            "mtu": link.mtu,
+            "ends": [{
+                "isd_as": end.asys.isd_as,
+                "interface": end.interface,
+                "netns": end.asys.netns,
+                "device": link.device,
+                "address": end.address,
+            } for end in link.ends],
+        } for link in topo.links],
+    }

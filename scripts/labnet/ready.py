@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When is the network usable: all links are up, and all paths are known in both directions."""
+
+import http.client
+import json
+import os
+import subprocess
+import time
+
+from . import LabError, config, netns
+from .topology import DAEMON_PORT
+
+POLL_S = 0.1
+
+
+def _get_json(api, path):
+    host, port = api.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=2)
+    try:
+        connection.request("GET", path)
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def interfaces_up(asys):
+    """Number of interfaces that the border router of the AS says are up; 0 if it says nothing."""
+    try:
+        answer = netns.run_in(asys.netns, _get_json, config.ROUTER_API, "/api/v1/interfaces")
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0
+    return sum(i["state"] == "up" for i in answer.get("interfaces") or [])
+
+
+def count_paths(topo, tools, src, dst):
+    """Number of paths that the daemon of src knows to dst."""
+    argv = [os.path.join(tools, "scion"), "showpaths", dst.isd_as, "--no-probe", "-m", "10000",
+            "--sciond", topo.endpoint(src.address, DAEMON_PORT), "--timeout", "3s", "--format", "json"]
+    p = subprocess.run(netns.command(src.hosts[0].netns, argv), capture_output=True, text=True, check=False)
+    try:
+        answer = json.loads(p.stdout)
+    except ValueError:
+        return 0
+    if src is dst:
+        # The daemon has one, empty path to its own AS; showpaths leaves it out.
+        return int(answer.get("local_isd_as") == src.isd_as)
+    return len(answer.get("paths") or [])
+
+
+def wait(topo, tools, deadline, check_processes, progress):
+    """Returns when the lab is usable; LabError at the deadline or when a program has ended.
+
+    progress(what, done, total) is called after every look.
+    """
+    def poll(what, wanted, count, describe):
+        """Asks for each key of wanted until it has its number; what is complete is not asked again."""
+        total, have = sum(wanted.values()), dict.fromkeys(wanted, 0)
+        while True:
+            check_processes()
+            for key in wanted:
+                if have[key] < wanted[key]:
+                    have[key] = min(wanted[key], count(key))
+            if total:
+                progress(what, sum(have.values()), total)
+            missing = [key for key in wanted if have[key] < wanted[key]]
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                raise LabError("not ready in time: " + ", ".join(
+                    f"{describe(key)} {have[key]} of {wanted[key]}" for key in missing))
+            time.sleep(POLL_S)
+
+    ases = {a.asn: a for a in topo.ases}
+    poll("interfaces up", {a.asn: len(a.interfaces) for a in topo.ases if a.interfaces},
+         lambda asn: interfaces_up(ases[asn]), lambda asn: f"interfaces of {ases[asn].isd_as} up:")
+    poll("paths", {(a.asn, b.asn): topo.paths_expected() for a, b in topo.pairs()},
+         lambda pair: count_paths(topo, tools, ases[pair[0]], ases[pair[1]]),
+         lambda pair: f"paths {ases[pair[0]].isd_as} > {ases[pair[1]].isd_as}:")
