@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/base/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Before each message: its length; SKIP: the rest up to the end of the ring is unused. */
+#define HDR  8u
+#define SKIP UINT32_MAX
+
+static uint32_t padded(uint32_t len)
+{
+	return HDR + ((len + 7) & ~7u);
+}
+
+int ring_init(struct ring *r, uint32_t size)
+{
+	uint32_t n = 4096;
+
+	while (n < size)
+		n *= 2;
+	memset(r, 0, sizeof(*r));
+	r->bytes = aligned_alloc(64, n);
+	if (!r->bytes)
+		return -ENOMEM;
+	r->size = n;
+	return 0;
+}
+
+void ring_fini(struct ring *r)
+{
+	free(r->bytes);
+	r->bytes = NULL;
+}
+
+void *ring_reserve(struct ring *r, uint32_t len)
+{
+	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+	uint32_t need = padded(len), at = head & (r->size - 1), to_end = r->size - at;
+	uint32_t total = need <= to_end ? need : to_end + need;
+
+	if (len > r->size / 2 || total > r->size - (head - tail))
+		return NULL;
+	if (need > to_end) {
+		memcpy(r->bytes + at, &(uint32_t){ SKIP }, sizeof(uint32_t));
+		at = 0;
+	}
+	memcpy(r->bytes + at, &len, sizeof(len));
+	r->reserved = total;
+	return r->bytes + at + HDR;
+}
+
+void ring_commit(struct ring *r)
+{
+	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+
+	atomic_store_explicit(&r->head, head + r->reserved, memory_order_release);
+	r->reserved = 0;
+}
+
+bool ring_empty(struct ring *r)
+{
+	return atomic_load_explicit(&r->head, memory_order_acquire) ==
+	       atomic_load_explicit(&r->tail, memory_order_relaxed);
+}
+
+void *ring_peek(struct ring *r, uint32_t *len)
+{
+	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+	uint32_t at = tail & (r->size - 1);
+
+	if (ring_empty(r))
+		return NULL;
+	memcpy(len, r->bytes + at, sizeof(*len));
+	if (*len == SKIP) {
+		atomic_store_explicit(&r->tail, tail + (r->size - at), memory_order_release);
+		at = 0; /* the message itself was committed together with the skip */
+		memcpy(len, r->bytes, sizeof(*len));
+	}
+	return r->bytes + at + HDR;
+}
+
+void ring_release(struct ring *r)
+{
+	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+	uint32_t len;
+
+	memcpy(&len, r->bytes + (tail & (r->size - 1)), sizeof(len));
+	atomic_store_explicit(&r->tail, tail + padded(len), memory_order_release);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_CORE_FLOW_H
+#define SHILA_CORE_FLOW_H
+
+#include "shila/core/tmpl.h"
+#include "shila/wire/frame.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* What finds a flow outbound: namespace and 4-tuple as the local kernel sees it. */
+struct flow_key {
+	uint8_t side;  /* 0: ingress, 1..: egress */
+	uint8_t proto; /* inner protocol */
+	uint16_t local_port, remote_port; /* host byte order */
+	struct ip_addr local, remote;
+};
+
+/* One writer (the worker), read by anybody: relaxed atomics, plain moves on the machine. */
+struct flow_stats {
+	atomic_uint_fast64_t tx_bytes, rx_bytes;	   /* application payload */
+	atomic_uint_fast64_t tx_wire_bytes, rx_wire_bytes; /* underlay IP packets */
+	atomic_uint_fast64_t tx_segments, rx_segments;
+	atomic_uint_fast64_t tx_ms, rx_ms; /* when last, monotonic */
+};
+
+/* Events of a flow that a worker tells the control thread, as bits. */
+enum {
+	FLOW_SAW_FIN_OUT = 0x01,
+	FLOW_SAW_FIN_IN = 0x02,
+	FLOW_SAW_RST_OUT = 0x04,
+	FLOW_SAW_RST_IN = 0x08,
+};
+
+/*
+ * A flow in a worker's table. Index and all identity are set by the control thread's INSTALL; the
+ * worker owns it from then on until it answered REMOVE.
+ */
+struct flow {
+	struct flow_key key;
+	struct flow_name mine, theirs;
+	struct tmpl *tmpl; /* one reference; NULL: the flow has no path now */
+	bool used;
+	bool tcp;
+	bool slow;	   /* outbound packets go to control: the flow is not open yet */
+	bool server;	   /* follows the client's moves and renewals */
+	bool asked;	   /* told control of a move or renewal, waits for its answer */
+	uint8_t epoch;
+	uint8_t tun;	   /* inbound trains are written there */
+	uint8_t saw, told; /* FLOW_SAW_*: seen, and told to control */
+	uint16_t datagram_id;
+	/* TCP: what both directions reached; for RST, and to check frames of a newer epoch */
+	bool seq_valid, in_valid;
+	uint32_t out_next; /* one beyond the highest sequence number sent */
+	uint32_t in_next;  /* one beyond the highest delivered */
+	uint32_t in_ack;   /* highest ack received */
+	uint32_t hash;	   /* of the key, kept by flow_table */
+	struct flow_stats stats;
+};
+
+static inline void flow_count(atomic_uint_fast64_t *c, uint64_t n)
+{
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static inline uint64_t flow_counter(const atomic_uint_fast64_t *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+/* flow_key_eq(), flow_key_hash() - Over all fields; @seed against chosen keys. */
+bool flow_key_eq(const struct flow_key *a, const struct flow_key *b);
+uint32_t flow_key_hash(const struct flow_key *k, uint64_t seed);
+
+/*
+ * The table of one worker: slots by index (inbound) and an index by key (outbound). Memory is there
+ * from the start (untouched pages cost nothing), so that nothing is allocated on the way.
+ */
+struct flow_table {
+	struct flow *slots; /* [0] is never used: index 0 means none */
+	uint32_t num_slots;
+	uint32_t *buckets;  /* slot indexes, open addressing; 0: empty */
+	uint32_t mask;
+	uint32_t used;
+	uint64_t seed;
+};
+
+/* flow_table_init() - Room for @flows flows (indexes 1..@flows). Return: 0 or -ENOMEM. */
+int flow_table_init(struct flow_table *t, uint32_t flows, uint64_t seed);
+void flow_table_fini(struct flow_table *t);
+
+/* flow_table_get() - By index; NULL if it is out of range or unused. */
+static inline struct flow *flow_table_get(struct flow_table *t, uint32_t index)
+{
+	return index && index < t->num_slots && t->slots[index].used ? &t->slots[index] : NULL;
+}
+
+static inline uint32_t flow_table_index(const struct flow_table *t, const struct flow *f)
+{
+	return (uint32_t)(f - t->slots);
+}
+
+struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k);
+
+/**
+ * flow_table_insert() - Take slot @index into use with the key of @f; @f is copied.
+ * A flow with the same key is replaced in the key index (its slot stays until it is removed).
+ */
+struct flow *flow_table_insert(struct flow_table *t, uint32_t index, const struct flow *f);
+void flow_table_remove(struct flow_table *t, uint32_t index); /* drops the template */
+
+#endif
