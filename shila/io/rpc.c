@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client is a pipe, a buffer for one line, and a stall timer. What it may cost is bounded:
+ *
+ *   - lines are served in batches of RPC_BATCH per turn of the loop; a client with more waits for
+ * the idle handle @turn, and nothing is read from it meanwhile;
+ *   - nothing is served or read while more than RPC_MAX_UNREAD_BYTES of answers wait for it;
+ *   - half a line or an unread answer without progress for RPC_STALL_MS ends it.
+ *
+ * A client that is done (end of file, a line too long, shutdown) drains: its answers are still
+ * written, nothing else of it is served.
+ */
+#include "shila/io/rpc.h"
+
+#include "shila/base/log.h"
+#include "shila/io/rpc_request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RPC_BACKLOG          16
+#define RPC_BATCH            16
+#define RPC_MAX_UNREAD_BYTES (256 * 1024)
+#define RPC_STALL_MS         10000
+#define RPC_FLUSH_MS         200
+
+struct rpc_client {
+	struct rpc *rpc;
+	struct rpc_client *next;
+	uv_pipe_t pipe;
+	uv_timer_t stall;
+	size_t stall_queued; /* unread bytes when the stall timer was started */
+	int num_handles;
+	bool reading;
+	bool serving;  /* on the stack: not to be closed */
+	bool waiting;  /* has lines left, for the next turn */
+	bool draining; /* answers are still written, no more lines are served */
+	size_t used;
+	char buf[RPC_MAX_LINE_BYTES];
+};
+
+struct rpc {
+	uv_loop_t *loop;
+	const struct rpc_method *methods;
+	void *ctx;
+	uv_pipe_t listener;
+	uv_idle_t turn;   /* active while a client waits */
+	uv_timer_t flush; /* bounds rpc_close() */
+	struct rpc_client *clients;
+	unsigned int num_clients;
+	unsigned int num_handles; /* own three and one per client; freed with the last */
+	bool closing;
+	void (*done)(void *ctx);
+	void *done_ctx;
+	dev_t dev; /* of the socket file, so that only our own is unlinked */
+	ino_t ino;
+	bool made_dir;
+	struct sockaddr_un addr;
+};
+
+struct rpc_write {
+	uv_write_t req;
+	char *text;
+};
+
+/* -- closing ---------------------------------------------------------------------------------- */
+
+static void put_handle(struct rpc *rpc)
+{
+	void (*done)(void *) = rpc->done;
+	void *ctx = rpc->done_ctx;
+
+	if (--rpc->num_handles)
+		return;
+	free(rpc);
+	if (done)
+		done(ctx);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	put_handle(handle->data);
+}
+
+/* end_flush() - The last client has gone. */
+static void end_flush(struct rpc *rpc)
+{
+	if (rpc->closing && !rpc->clients && !uv_is_closing((uv_handle_t *)&rpc->flush))
+		uv_close((uv_handle_t *)&rpc->flush, on_handle_closed);
+}
+
+static void on_client_closed(uv_handle_t *handle)
+{
+	struct rpc_client *c = handle->data, **at;
+	struct rpc *rpc = c->rpc;
+
+	if (--c->num_handles)
+		return;
+	for (at = &rpc->clients; *at != c; at = &(*at)->next)
+		;
+	*at = c->next;
+	rpc->num_clients--;
+	free(c);
+	end_flush(rpc);
+	put_handle(rpc);
+}
+
+static void client_close(struct rpc_client *c)
+{
+	c->waiting = false;
+	c->draining = true;
+	if (uv_is_closing((uv_handle_t *)&c->pipe))
+		return;
+	uv_close((uv_handle_t *)&c->stall, on_client_closed);
+	uv_close((uv_handle_t *)&c->pipe, on_client_closed);
+}
+
+/* -- a client --------------------------------------------------------------------------------- */
+
+static void on_turn(uv_idle_t *idle);
+static void on_stall(uv_timer_t *timer);
+static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *buf);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+
+static size_t client_queued(const struct rpc_client *c)
+{
+	return uv_stream_get_write_queue_size((const uv_stream_t *)&c->pipe);
+}
+
+/* client_update() - Set the handles to what the client's state asks for. */
+static void client_update(struct rpc_client *c, bool progress)
+{
+	bool flowing, read;
+
+	if (c->serving || uv_is_closing((uv_handle_t *)&c->pipe))
+		return;
+	if (c->draining && !client_queued(c)) {
+		client_close(c);
+		return;
+	}
+
+	flowing = !c->draining && client_queued(c) <= RPC_MAX_UNREAD_BYTES;
+	if (flowing && c->waiting)
+		uv_idle_start(&c->rpc->turn, on_turn);
+	read = flowing && !c->waiting;
+	if (read && !c->reading && uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0) {
+		client_close(c);
+		return;
+	}
+	if (!read && c->reading)
+		uv_read_stop((uv_stream_t *)&c->pipe);
+	c->reading = read;
+
+	if (!client_queued(c) && (!c->used || c->waiting)) {
+		uv_timer_stop(&c->stall);
+	} else if (progress || !uv_is_active((uv_handle_t *)&c->stall)) {
+		c->stall_queued = client_queued(c);
+		uv_timer_start(&c->stall, on_stall, RPC_STALL_MS, 0);
+	}
+}
+
+static void on_stall(uv_timer_t *timer)
+{
+	struct rpc_client *c = timer->data;
+
+	/* A write is reported only with its last byte: a slow reader of much shows by the queue. */
+	if (client_queued(c) && client_queued(c) < c->stall_queued) {
+		client_update(c, true);
+		return;
+	}
+	log_debug("control socket: closed a client that did not %s for %d s",
+		  client_queued(c) ? "read its answers" : "finish its request",
+		  RPC_STALL_MS / 1000);
+	client_close(c);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct rpc_write *w = (struct rpc_write *)req;
+	struct rpc_client *c = req->handle->data;
+
+	free(w->text);
+	free(w);
+	if (status < 0)
+		client_close(c);
+	else
+		client_update(c, true);
+}
+
+static void client_answer(struct rpc_client *c, const json_t *id, const json_t *result, int code,
+			  const char *why)
+{
+	struct rpc_write *w = malloc(sizeof(*w));
+	uv_buf_t buf;
+	size_t len;
+
+	if (!w)
+		goto close_client;
+	w->text = rpc_answer_build(id, result, code, why, &len);
+	if (!w->text && !result) /* a sentence that is not UTF-8, such as one cut in a character */
+		w->text = rpc_answer_build(id, NULL, code, "failed", &len);
+	if (!w->text)
+		goto free_write;
+	buf = uv_buf_init(w->text, len);
+	if (uv_write(&w->req, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0)
+		goto free_text;
+	return;
+
+free_text:
+	free(w->text);
+free_write:
+	free(w);
+close_client:
+	client_close(c);
+}
+
+static const struct rpc_method *find_method(const struct rpc *rpc, const char *name)
+{
+	for (const struct rpc_method *m = rpc->methods; m->name; m++)
+		if (!strcmp(m->name, name))
+			return m;
+	return NULL;
+}
+
+static bool is_blank(const char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!strchr(" \t\r", line[i]) || !line[i])
+			return false;
+	return true;
+}
+
+/* serve() - Result of one request that was understood, or NULL with @code and RPC_WHY_LEN bytes of
+ * @why. */
+static json_t *serve(struct rpc *rpc, const struct rpc_request *req, int *code, char *why)
+{
+	const struct rpc_method *method = find_method(rpc, req->method);
+	json_t *result;
+
+	if (!method) {
+		*code = RPC_ERR_METHOD_NOT_FOUND;
+		snprintf(why, RPC_WHY_LEN, "no such method");
+		return NULL;
+	}
+	*code = RPC_ERR_REFUSED;
+	snprintf(why, RPC_WHY_LEN, "failed");
+	result = method->call(rpc->ctx, req->params, why);
+	why[RPC_WHY_LEN - 1] = '\0';
+	return result;
+}
+
+static void serve_line(struct rpc_client *c, const char *line, size_t len)
+{
+	char why[RPC_WHY_LEN];
+	struct rpc_request req;
+	json_t *result = NULL;
+	const char *sentence;
+	bool answer;
+	int code;
+
+	if (is_blank(line, len))
+		return;
+	code = rpc_request_parse(line, len, &req, &sentence);
+	/* What is not a request is answered too, although it has no id; a notification never is. */
+	answer = req.id || code == RPC_ERR_PARSE || code == RPC_ERR_INVALID_REQUEST;
+	if (!code) {
+		result = serve(c->rpc, &req, &code, why);
+		sentence = why;
+	}
+	if (answer)
+		client_answer(c, req.id, result, code, sentence);
+	json_decref(result);
+	rpc_request_fini(&req);
+}
+
+static void client_serve(struct rpc_client *c)
+{
+	size_t at = 0;
+
+	c->serving = true;
+	for (int i = 0; i < RPC_BATCH && !c->draining && client_queued(c) <= RPC_MAX_UNREAD_BYTES;
+	     i++) {
+		const char *line = c->buf + at, *end = memchr(line, '\n', c->used - at);
+
+		if (!end)
+			break;
+		serve_line(c, line, end - line);
+		at += end - line + 1;
+	}
+	memmove(c->buf, c->buf + at, c->used - at);
+	c->used -= at;
+	c->waiting = !c->draining && memchr(c->buf, '\n', c->used);
+	if (!c->draining && !c->waiting && c->used == sizeof(c->buf)) {
+		client_answer(c, NULL, NULL, RPC_ERR_INVALID_REQUEST, "the line is too long");
+		c->draining = true;
+	}
+	c->serving = false;
+	client_update(c, at > 0);
+}
+
+static void on_turn(uv_idle_t *idle)
+{
+	struct rpc *rpc = idle->data;
+
+	uv_idle_stop(idle); /* client_update() starts it again for whom it is needed */
+	for (struct rpc_client *c = rpc->clients; c; c = c->next)
+		if (c->waiting && client_queued(c) <= RPC_MAX_UNREAD_BYTES)
+			client_serve(c);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *buf)
+{
+	struct rpc_client *c = handle->data;
+
+	(void)hint;
+	*buf = uv_buf_init(c->buf + c->used, sizeof(c->buf) - c->used);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct rpc_client *c = stream->data;
+
+	(void)buf;
+	if (n > 0) {
+		c->used += n;
+		client_serve(c);
+	} else if (n == UV_EOF) { /* half a line is no request */
+		c->draining = true;
+		client_update(c, true);
+	} else if (n < 0) {
+		client_close(c);
+	}
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+	struct rpc *rpc = listener->data;
+	struct rpc_client *c;
+
+	if (status < 0) {
+		log_debug("control socket: accept: %s", uv_strerror(status));
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return; /* tried again with the next connection */
+	c->rpc = rpc;
+	c->next = rpc->clients;
+	rpc->clients = c;
+	rpc->num_clients++;
+	rpc->num_handles++;
+	c->num_handles = 2;
+	uv_pipe_init(rpc->loop, &c->pipe, 0);
+	uv_timer_init(rpc->loop, &c->stall);
+	c->pipe.data = c;
+	c->stall.data = c;
+
+	if (uv_accept(listener, (uv_stream_t *)&c->pipe) < 0) {
+		client_close(c);
+		return;
+	}
+	if (rpc->num_clients > RPC_MAX_CLIENTS) {
+		client_answer(c, NULL, NULL, RPC_ERR_REFUSED,
+			      "too many clients of the control socket");
+		c->draining = true;
+	}
+	client_update(c, true);
+}
+
+/* -- opening and closing ---------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static int fail(int err, char *why, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why, RPC_WHY_LEN, fmt, args);
+	va_end(args);
+	return err;
+}
+
+/* make_dir() - The folder of the socket, if it is missing. */
+static int make_dir(struct rpc *rpc, char *why)
+{
+	char dir[sizeof(rpc->addr.sun_path)], *slash;
+
+	strcpy(dir, rpc->addr.sun_path);
+	slash = strrchr(dir, '/');
+	if (!slash || slash == dir)
+		return 0;
+	*slash = '\0';
+	if (mkdir(dir, 0755) == 0)
+		rpc->made_dir = true;
+	else if (errno != EEXIST)
+		return fail(-errno, why, "cannot make the folder %s: %s", dir, strerror(errno));
+	return 0;
+}
+
+static void remove_dir(const struct rpc *rpc)
+{
+	char dir[sizeof(rpc->addr.sun_path)];
+
+	if (!rpc->made_dir)
+		return;
+	strcpy(dir, rpc->addr.sun_path);
+	*strrchr(dir, '/') = '\0';
+	rmdir(dir); /* stays if somebody else put something there */
+}
+
+/* remove_stale() - Make way for the socket, unless somebody lives there. */
+static int remove_stale(const struct sockaddr_un *addr, char *why)
+{
+	const char *path = addr->sun_path;
+	struct stat st;
+	int fd, err;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : fail(-errno, why, "%s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return fail(-EEXIST, why,
+			    "%s is there and not a socket: remove it or set control:", path);
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail(-errno, why, "%s: socket: %s", path, strerror(errno));
+	err = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ? -errno : 0;
+	close(fd);
+	if (err == 0 || err == -EAGAIN) /* EAGAIN: its backlog is full */
+		return fail(-EADDRINUSE, why,
+			    "another daemon answers on %s: stop it or set another control:", path);
+	if (err != -ECONNREFUSED && err != -ENOENT)
+		return fail(err, why, "%s: %s", path, strerror(-err));
+	if (unlink(path) < 0 && errno != ENOENT)
+		return fail(-errno, why, "cannot remove the old %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* bind_socket() - Return: descriptor or -errno. */
+static int bind_socket(struct rpc *rpc, char *why)
+{
+	const struct sockaddr_un *addr = &rpc->addr;
+	struct stat st;
+	int fd, err;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail(-errno, why, "%s: socket: %s", addr->sun_path, strerror(errno));
+	/*
+	 * bind() gives the file the mode of the socket's own inode, less the umask. So it is never
+	 * open to others, not even for a moment, and the umask of the process (shared with its
+	 * threads) stays.
+	 */
+	if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
+		err = fail(-errno, why, "cannot make the control socket %s: %s", addr->sun_path,
+			   strerror(errno));
+		goto close_fd;
+	}
+	if (lstat(addr->sun_path, &st) < 0) {
+		err = fail(-errno, why, "%s: %s", addr->sun_path, strerror(errno));
+		goto close_fd;
+	}
+	rpc->dev = st.st_dev;
+	rpc->ino = st.st_ino;
+	return fd;
+close_fd:
+	close(fd);
+	return err;
+}
+
+static void unlink_own(const struct rpc *rpc)
+{
+	struct stat st;
+
+	if (lstat(rpc->addr.sun_path, &st) == 0 && st.st_dev == rpc->dev && st.st_ino == rpc->ino)
+		unlink(rpc->addr.sun_path);
+	remove_dir(rpc);
+}
+
+int rpc_open(uv_loop_t *loop, const char *path, const struct rpc_method *methods, void *ctx,
+	     struct rpc **out, char *why)
+{
+	struct rpc *rpc;
+	int fd, err;
+
+	if (!*path || strlen(path) >= sizeof(rpc->addr.sun_path))
+		return fail(-ENAMETOOLONG, why, "%s: a socket's path has 1 to 107 characters",
+			    path);
+	rpc = calloc(1, sizeof(*rpc));
+	if (!rpc)
+		return fail(-ENOMEM, why, "%s: %s", path, strerror(ENOMEM));
+	rpc->loop = loop;
+	rpc->methods = methods;
+	rpc->ctx = ctx;
+	rpc->addr.sun_family = AF_UNIX;
+	strcpy(rpc->addr.sun_path, path);
+
+	err = make_dir(rpc, why);
+	if (err < 0)
+		goto free_rpc;
+	err = remove_stale(&rpc->addr, why);
+	if (err < 0)
+		goto remove_dir;
+	fd = bind_socket(rpc, why);
+	if (fd < 0) {
+		err = fd;
+		goto remove_dir;
+	}
+
+	/* libuv writes with write(): without this a client that leaves would end the daemon. */
+	signal(SIGPIPE, SIG_IGN);
+	uv_pipe_init(loop, &rpc->listener, 0);
+	uv_idle_init(loop, &rpc->turn);
+	uv_timer_init(loop, &rpc->flush);
+	rpc->listener.data = rpc;
+	rpc->turn.data = rpc;
+	rpc->flush.data = rpc;
+	rpc->num_handles = 3;
+	err = uv_pipe_open(&rpc->listener, fd);
+	if (err < 0)
+		close(fd);
+	else
+		err = uv_listen((uv_stream_t *)&rpc->listener, RPC_BACKLOG, on_connection);
+	if (err < 0) {
+		fail(err, why, "%s: listen: %s", path, uv_strerror(err));
+		rpc_close(rpc, NULL, NULL);
+		return err;
+	}
+	*out = rpc;
+	return 0;
+
+remove_dir:
+	remove_dir(rpc);
+free_rpc:
+	free(rpc);
+	return err;
+}
+
+static void on_flush(uv_timer_t *timer)
+{
+	struct rpc *rpc = timer->data;
+
+	for (struct rpc_client *c = rpc->clients; c; c = c->next)
+		client_close(c);
+}
+
+void rpc_close(struct rpc *rpc, void (*done)(void *ctx), void *ctx)
+{
+	if (!rpc) {
+		if (done)
+			done(ctx);
+		return;
+	}
+	rpc->closing = true;
+	rpc->done = done;
+	rpc->done_ctx = ctx;
+	unlink_own(rpc);
+	uv_close((uv_handle_t *)&rpc->listener, on_handle_closed);
+	uv_close((uv_handle_t *)&rpc->turn, on_handle_closed);
+	for (struct rpc_client *c = rpc->clients; c; c = c->next) {
+		c->waiting = false;
+		c->draining = true;
+		client_update(c, false); /* not the one whose request this is: it is still served */
+	}
+	uv_timer_start(&rpc->flush, on_flush, RPC_FLUSH_MS, 0);
+	end_flush(rpc);
+}
