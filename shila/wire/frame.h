@@ -20,6 +20,12 @@
 #define FRAME_MAX_WORKERS 8
 #define FRAME_CONTACT_PORT 31654
 
+/* Answers are never larger than what they answer, so an OPEN is as long as the largest ACCEPT. */
+#define FRAME_ACCEPT_MAX_BODY (FRAME_THIN_LEN + 4 + 40) /* with urgent pointer and all options */
+#define FRAME_ACCEPT_MAX_LEN  (FRAME_HDR_LEN + 8 + FRAME_ACCEPT_MAX_BODY)
+#define FRAME_OPEN_MIN_LEN    FRAME_ACCEPT_MAX_LEN
+#define FRAME_OPEN_BODY_OFF(addr_len) (FRAME_HDR_LEN + 20 + 2 * (addr_len)) /* addr_len 4 or 16 */
+
 enum frame_type {
 	FRAME_HELLO = 1,
 	FRAME_HELLO_ACK = 2,
@@ -52,12 +58,13 @@ struct frame_hdr {
 	uint8_t flags;
 	uint8_t epoch;
 	uint8_t req, ans;
-	struct flow_name to; /* receiver's; zero where there is none (HELLO, OPEN, PROBE) */
+	struct flow_name to; /* receiver's; zero where there is none (HELLO, OPEN, PROBE, UNKNOWN) */
 };
 
 /**
  * frame_parse_hdr() - Read the 12 bytes.
- * Return: 0; -EBADMSG too short; -EPROTONOSUPPORT other version; -ENOMSG unknown type.
+ * Return: 0; -EBADMSG too short, or no flow in a type that needs one; -EPROTONOSUPPORT other version;
+ *         -ENOMSG unknown type.
  */
 int frame_parse_hdr(struct rd *r, struct frame_hdr *out);
 void frame_build_hdr(struct wr *w, const struct frame_hdr *h);
@@ -92,7 +99,7 @@ struct frame_open {
 	struct flow_name from;	/* the sender's flow: ACCEPT, REJECT, DATA towards it use this */
 	uint8_t kind;		/* enum flow_kind */
 	uint8_t proto;		/* inner IP protocol */
-	uint8_t epoch;		/* of the flow, 0 at first */
+	uint8_t epoch;		/* of the flow, 0 at first; builders also put it into the frame header */
 	uint16_t path_mtu;	/* SCION MTU of the path that it came on */
 	struct ip_addr src, dst; /* same family; dst unspecified (zeros): the receiver's ingress address */
 	uint16_t src_port, dst_port; /* ICMP: identifier in both */
@@ -100,11 +107,17 @@ struct frame_open {
 	uint16_t body_len;
 };
 
+/**
+ * frame_parse_open() - Body of OPEN; like all parsers below it starts behind the frame header.
+ * A TCP kind comes with proto TCP and a thin SYN (no ACK, FIN, RST), FLOW_DATAGRAM with another protocol;
+ * its body may be empty and is not looked at.
+ * Return: 0 or -EBADMSG.
+ */
 int frame_parse_open(struct rd *r, struct frame_open *out);
 /* frame_build_open() - Frame header, body and padding. Return: its length or -EMSGSIZE. */
 int frame_build_open(uint8_t *buf, size_t cap, const struct frame_open *o);
 
-/* ACCEPT: header addressed to the opener's flow; body thin SYN/ACK or nothing (bare). */
+/* ACCEPT: header addressed to the opener's flow; body thin SYN/ACK (all of the rest) or nothing (bare). */
 struct frame_accept {
 	struct flow_name from;
 	uint16_t worker_port;	/* send frames of this flow to this port */
@@ -131,7 +144,10 @@ enum frame_reason {
 /* frame_reason_str() - One sentence part for logs, "unknown reason" beyond the list. */
 const char *frame_reason_str(uint8_t reason);
 
-/* REJECT and CLOSE: header addressed to the other side's flow; both carry sender's name and a reason. */
+/*
+ * REJECT and CLOSE: header addressed to the other side's flow; both carry sender's name and a reason. A
+ * CLOSE before the ACCEPT has no name to go to: @to is zero and the receiver looks for @from.
+ */
 struct frame_end {
 	struct flow_name from; /* zero in a REJECT for which no flow was made */
 	uint8_t reason;
@@ -163,7 +179,7 @@ struct frame_probe {
 int frame_parse_probe(struct rd *r, struct frame_probe *out);
 int frame_build_probe(uint8_t *buf, size_t cap, enum frame_type type, const struct frame_probe *p);
 
-/* UNKNOWN: to whom the frame was addressed, and the SCION FlowID of its packet. */
+/* UNKNOWN: to whom the frame was addressed, and the SCION FlowID of its packet (20 bits). */
 struct frame_unknown {
 	struct flow_name addressed;
 	uint32_t scion_flow_id;
@@ -172,7 +188,17 @@ struct frame_unknown {
 int frame_parse_unknown(struct rd *r, struct frame_unknown *out);
 int frame_build_unknown(uint8_t *buf, size_t cap, const struct frame_unknown *u);
 
-/* DATAGRAM with FRAG: 2-byte packet id first; without: the packet starts at once. */
+/**
+ * frame_parse_datagram() - What stands before the packet or its part, where the cursor is then.
+ * @packet_id: 0 without FRAME_FLAG_FRAG
+ * Return: 0, or -EBADMSG (nothing behind it, LAST without FRAG).
+ */
+int frame_parse_datagram(struct rd *r, const struct frame_hdr *h, uint16_t *packet_id);
+
+/**
+ * frame_build_datagram() - Frame header, and with FRAME_FLAG_FRAG a 2-byte packet id; the packet follows.
+ * Return: bytes written (12 or 14), or -EMSGSIZE.
+ */
 int frame_build_datagram(struct wr *w, const struct frame_hdr *h, uint16_t packet_id);
 
 #endif

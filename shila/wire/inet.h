@@ -42,6 +42,7 @@ struct ip_pkt {
 /**
  * ip_parse() - Check and take apart an IP packet.
  * @len: bytes that there are; the packet must be exactly that long (TUN gives whole packets)
+ * Source-routed packets count as malformed. The IPv4 header checksum is left to the receiving kernel.
  * Return: 0; -EBADMSG malformed; -EPROTONOSUPPORT other IP version.
  */
 int ip_parse(const uint8_t *p, size_t len, struct ip_pkt *out);
@@ -68,7 +69,10 @@ int tcp_parse(const uint8_t *p, size_t len, struct tcp_hdr *out);
  */
 void inet_ports(const uint8_t *pkt, const struct ip_pkt *ip, uint16_t *src_port, uint16_t *dst_port);
 
-/* inet_l4_csum_ok() - Verify TCP, UDP, ICMP, ICMPv6 checksum of a whole, unfragmented packet. */
+/**
+ * inet_l4_csum_ok() - Verify TCP, UDP, ICMP, ICMPv6 checksum of a whole, unfragmented packet.
+ * True as well for what has no checksum that we know, and for fragments.
+ */
 bool inet_l4_csum_ok(const uint8_t *pkt, const struct ip_pkt *ip);
 
 /**
@@ -84,6 +88,7 @@ uint64_t inet_csum_pseudo(const uint8_t *src, const uint8_t *dst, uint8_t addr_l
  * inet_rewrite() - Replace both addresses of a whole packet in place, with incremental update of the
  * IPv4 header checksum and of the layer-4 checksum (TCP, UDP, ICMPv6; first fragments too). In an ICMP
  * or ICMPv6 error, quoted addresses that equal the old ones (swapped) are replaced likewise.
+ * The layer-4 checksum must be complete (a packet with NEEDS_CSUM gets it by inet_l4_csum_set() first).
  * @src, @dst: of the packet's family
  * Return: 0, or -EAFNOSUPPORT if a family differs.
  */
@@ -103,13 +108,16 @@ struct tcp_build {
 	uint8_t traffic_class;
 };
 
-/* inet_build_tcp() - A whole IP/TCP packet, checksums complete. Return: its length or -EMSGSIZE. */
+/**
+ * inet_build_tcp() - A whole IP/TCP packet, checksums complete.
+ * Return: its length; -EMSGSIZE; -EAFNOSUPPORT if the addresses are of two families.
+ */
 int inet_build_tcp(uint8_t *buf, size_t cap, const struct tcp_build *b);
 
 /**
  * inet_build_tcp_rst() - The RST (with ACK where TCP wants it) that answers the segment in @pkt, from its
  * destination to its source. RFC 9293 section 3.5.2. With @mptcp_reason >= 0 an MP_TCPRST option.
- * Return: length; -EMSGSIZE; -ENOMSG if the segment is itself a RST.
+ * Return: length; -EMSGSIZE; -ENOMSG if there is no answer: a RST, a fragment, multicast, malformed.
  */
 int inet_build_tcp_rst(uint8_t *buf, size_t cap, const uint8_t *pkt, const struct ip_pkt *ip, int mptcp_reason);
 
@@ -118,7 +126,8 @@ enum inet_unreach { INET_UNREACH_HOST, INET_UNREACH_ADMIN, INET_UNREACH_PORT };
 /**
  * inet_build_unreach() - ICMP or ICMPv6 destination unreachable that answers @pkt, quote included.
  * @from: source address of the answer
- * Return: length; -EMSGSIZE; -ENOMSG if @pkt must not be answered (ICMP error, later fragment, multicast).
+ * Return: length; -EMSGSIZE; -ENOMSG if @pkt must not be answered (ICMP error, later fragment, multicast);
+ *         -EAFNOSUPPORT if @from is of the other family.
  */
 int inet_build_unreach(uint8_t *buf, size_t cap, const uint8_t *pkt, const struct ip_pkt *ip,
 		       enum inet_unreach why, const struct ip_addr *from);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/wire/tcp_options.h"
+
+#include "shila/base/bytes.h"
+
+#include <errno.h>
+#include <openssl/sha.h>
+
+enum {
+	OPT_END = 0,
+	OPT_NOP = 1,
+	OPT_MSS = 2,
+	OPT_MPTCP = 30,
+	OPT_FAST_OPEN = 34,
+	OPT_EXPERIMENT = 254,
+	EXPERIMENT_FAST_OPEN = 0xf989, /* RFC 7413 before it had a number of its own */
+};
+
+enum { SUBTYPE_CAPABLE = 0, SUBTYPE_JOIN = 1 };
+
+struct option {
+	uint8_t kind;
+	size_t len; /* whole */
+	const uint8_t *p;
+};
+
+/*
+ * The next option with a length, NOPs skipped.
+ * Return: 1; 0 at the end of the list; -EBADMSG if it runs over the end.
+ */
+static int next_option(const uint8_t **p, size_t *left, struct option *out)
+{
+	while (*left && **p == OPT_NOP) {
+		(*p)++;
+		(*left)--;
+	}
+	if (!*left || **p == OPT_END)
+		return 0;
+	if (*left < 2 || (*p)[1] < 2 || (*p)[1] > *left)
+		return -EBADMSG;
+	*out = (struct option){(*p)[0], (*p)[1], *p};
+	*p += out->len;
+	*left -= out->len;
+	return 1;
+}
+
+/*
+ * The length tells who speaks: MP_CAPABLE has no key in a SYN (4; version 0 had the sender's, 12),
+ * one in a SYN/ACK (12), both in the third ACK (20) and in the first data (22, with checksum 24).
+ */
+static void parse_capable(const struct option *o, struct tcp_options *out)
+{
+	if (o->len != 4 && o->len != 12 && o->len != 20 && o->len != 22 && o->len != 24)
+		return;
+	out->mptcp = MPTCP_CAPABLE;
+	out->mptcp_version = o->p[2] & 0xf;
+	if (o->len >= 12) {
+		out->has_sender_key = true;
+		memcpy(out->sender_key, o->p + 4, 8);
+	}
+	if (o->len >= 20) {
+		out->has_receiver_key = true;
+		memcpy(out->receiver_key, o->p + 12, 8);
+	}
+}
+
+/* MP_JOIN: 12 bytes in a SYN (with the token), 16 in a SYN/ACK, 24 in the third ACK (HMACs). */
+static void parse_join(const struct option *o, struct tcp_options *out)
+{
+	if (o->len != 12 && o->len != 16 && o->len != 24)
+		return;
+	out->mptcp = MPTCP_JOIN;
+	if (o->len == 24)
+		return; /* has neither of the following */
+	out->backup = o->p[2] & 1;
+	out->addr_id = o->p[3];
+	if (o->len == 12) {
+		out->has_token = true;
+		out->token.v = get_be32(o->p + 4);
+	}
+}
+
+int tcp_options_parse(const uint8_t *opts, size_t len, struct tcp_options *out)
+{
+	struct tcp_options t = {0};
+	struct option o;
+	int more;
+
+	while ((more = next_option(&opts, &len, &o)) > 0) {
+		switch (o.kind) {
+		case OPT_MSS:
+			if (o.len == 4)
+				t.mss = get_be16(o.p + 2);
+			break;
+		case OPT_MPTCP:
+			if (o.len < 4 || t.mptcp != MPTCP_NONE)
+				break;
+			if (o.p[2] >> 4 == SUBTYPE_CAPABLE)
+				parse_capable(&o, &t);
+			else if (o.p[2] >> 4 == SUBTYPE_JOIN)
+				parse_join(&o, &t);
+			break;
+		case OPT_FAST_OPEN:
+			t.fast_open = true;
+			break;
+		case OPT_EXPERIMENT:
+			t.fast_open |= o.len >= 4 && get_be16(o.p + 2) == EXPERIMENT_FAST_OPEN;
+			break;
+		}
+	}
+	if (more < 0)
+		return more;
+	*out = t;
+	return 0;
+}
+
+bool tcp_options_clamp_mss(uint8_t *opts, size_t len, uint16_t mss)
+{
+	const uint8_t *p = opts;
+	bool changed = false;
+	struct option o;
+
+	while (next_option(&p, &len, &o) > 0) {
+		if (o.kind != OPT_MSS || o.len != 4 || get_be16(o.p + 2) <= mss)
+			continue;
+		put_be16(opts + (o.p - opts) + 2, mss);
+		changed = true;
+	}
+	return changed;
+}
+
+struct mptcp_token mptcp_token_of_key(const uint8_t key[8])
+{
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+
+	SHA256(key, 8, hash);
+	return (struct mptcp_token){get_be32(hash)};
+}
