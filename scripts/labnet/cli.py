@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import sys
+import time
 
-from . import LabError, lab, links, netns, state, topology
+from . import LabError, lab, links, netns, ready, state, topology
 
 DEFAULT_NAME = "default"
 
@@ -152,6 +153,8 @@ def parser():
     c.add_argument("rate", nargs="?", metavar="RATE", help="for rate, e.g. 5mbit")
     c.add_argument("--direction", choices=("both", "ab", "ba"), default="both",
                    help="blackhole only packets from the first end to the second (ab) or back (ba)")
+    c.add_argument("--wait", action="store_true",
+                   help="return when the routers at both ends have noticed (BFD)")
 
     c = command("counters", "packets and IP bytes that went into each link, per direction",
                 epilog="The bytes are whole IP packets, without the Ethernet header. Included is what "
@@ -188,7 +191,8 @@ def _down(args, term):
             term.say(f"lab {name}: was not up")
         else:
             term.say(f"lab {name}: removed" +
-                     (f", with {stopped} programs that ran in it" if stopped else ""))
+                     (f", and stopped {stopped} other program{'s' if stopped > 1 else ''} in it" if stopped
+                      else ""))
 
 
 def _table(rows):
@@ -264,6 +268,8 @@ def _link(args, _term):
         raise LabError("a rate goes with `link LINK rate RATE`, and only with it")
     if args.direction != "both" and args.action != "blackhole":
         raise LabError("--direction is only for blackhole")
+    if args.wait and args.action == "rate":
+        raise LabError("nobody notices a rate: --wait is for the others")
     with state.locked(args.name, wait_s=5):
         topo, content = lab.load(args.name)
         link = links.find(topo, args.link)
@@ -277,6 +283,8 @@ def _link(args, _term):
             links.set_rate(topo, link, args.rate)
             content["rates"][str(link.id)] = args.rate
             state.save(args.name, content)
+        if args.wait and content["options"]["bfd"]:
+            ready.wait_link(link, "up" if args.action == "restore" else "down", time.monotonic() + 10)
 
 
 def _counters(args, _term):

@@ -54,21 +54,24 @@ def up(name, build, options, tools, say, progress):
     """Brings up a lab, or removes what it made and raises."""
     topo = topology.build(name, **build)
     began = time.monotonic()
+    refused = False
     with state.locked(name, create=True):
-        content = state.load(name)
-        if content and content["ready"]:
-            raise LabError(f"the lab {name} is up already; scripts/lab down --name {name} removes it")
-        if content or owned_namespaces(name):
-            say(f"removing what an earlier `up` of the lab {name} left behind")
-            _remove(name)
-            os.makedirs(state.lab_dir(name), mode=0o700, exist_ok=True)
         try:
+            content = state.load(name)
+            if content and content["ready"]:
+                refused = True
+                raise LabError(f"the lab {name} is up already; scripts/lab down --name {name} removes it")
+            if content or owned_namespaces(name):
+                say(f"removing what an earlier `up` of the lab {name} left behind")
+                _remove(name)
+                os.makedirs(state.lab_dir(name), mode=0o700, exist_ok=True)
             _up(topo, build, options, tools, began, say, progress)
         except BaseException:
             # The second Ctrl-C must not stop the cleaning up.
             for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(sig, signal.SIG_IGN)
-            _remove(name)
+            if not refused:
+                _remove(name)
             raise
 
 
@@ -114,7 +117,8 @@ def _up(topo, build, options, tools, began, say, progress):
     content["ready"] = True
     content["ready_after_s"] = round(took(), 2)
     state.save(topo.name, content)
-    say(f"ready: {topo.paths_expected()} paths each way", took())
+    n = topo.paths_expected()
+    say(f"ready: {n} path{'s' if n > 1 else ''} each way", took())
 
 
 def _log_tails(directory, lines=6):
@@ -150,10 +154,21 @@ def _remove(name):
     others = [processes.identify(pid) for pid in processes.in_namespaces(spaces) if pid not in known]
     processes.stop(others, 3)
     processes.stop(ours, 0.5)
-    # started while we looked
     processes.stop([processes.identify(pid) for pid in processes.in_namespaces(spaces)], 0.5)
-    netns.delete(spaces)
-    state.remove(name)
+    # Again, until nothing is left: what a killed `up` had started may still be at work.
+    deadline = time.monotonic() + 5
+    while True:
+        netns.delete(spaces)
+        state.remove(name)
+        left = owned_namespaces(name)
+        if not left and not os.path.exists(state.lab_dir(name)):
+            break
+        if time.monotonic() > deadline:
+            raise LabError(f"could not remove all of the lab {name}: "
+                           + ", ".join(left or [state.lab_dir(name)]))
+        spaces = left
+        processes.stop([processes.identify(pid) for pid in processes.in_namespaces(spaces)], 0.5)
+        time.sleep(0.02)
     return len(others)
 
 

@@ -23,13 +23,25 @@ def _get_json(api, path):
         connection.close()
 
 
-def interfaces_up(asys):
-    """Number of interfaces that the border router of the AS says are up; 0 if it says nothing."""
+def interfaces(asys):
+    """{interface id: "up" or "down"} as the border router of the AS says; empty if it says nothing."""
     try:
         answer = netns.run_in(asys.netns, _get_json, config.ROUTER_API, "/api/v1/interfaces")
     except (OSError, ValueError, http.client.HTTPException):
-        return 0
-    return sum(i["state"] == "up" for i in answer.get("interfaces") or [])
+        return {}
+    return {i["interface_id"]: i["state"] for i in answer.get("interfaces") or []}
+
+
+def wait_link(link, state, deadline):
+    """Returns when the routers at both ends say that the link is "up" or "down"."""
+    while True:
+        seen = [interfaces(end.asys).get(end.interface) for end in link.ends]
+        if seen == [state, state]:
+            return
+        if time.monotonic() > deadline:
+            raise LabError(f"link {link.id} is not {state} in time: its routers say "
+                           + " and ".join(map(str, seen)))
+        time.sleep(POLL_S / 2)
 
 
 def count_paths(topo, tools, src, dst):
@@ -72,7 +84,8 @@ def wait(topo, tools, deadline, check_processes, progress):
 
     ases = {a.asn: a for a in topo.ases}
     poll("interfaces up", {a.asn: len(a.interfaces) for a in topo.ases if a.interfaces},
-         lambda asn: interfaces_up(ases[asn]), lambda asn: f"interfaces of {ases[asn].isd_as} up:")
+         lambda asn: list(interfaces(ases[asn]).values()).count("up"),
+         lambda asn: f"interfaces of {ases[asn].isd_as} up:")
     poll("paths", {(a.asn, b.asn): topo.paths_expected() for a, b in topo.pairs()},
          lambda pair: count_paths(topo, tools, ases[pair[0]], ases[pair[1]]),
          lambda pair: f"paths {ases[pair[0]].isd_as} > {ases[pair[1]].isd_as}:")
