@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/core/inbound.h"
+
+#include "shila/wire/checksum.h"
+#include "shila/wire/inet.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define INNER_TTL 64
+
+/* ---- merging ---- */
+
+/* IP and TCP header in front of the payload that @o has gathered. */
+static void build_hdr(struct open_train *o)
+{
+	const struct flow_key *k = &o->flow->key;
+	bool v6 = k->local.len == 16;
+	uint32_t ip_len = v6 ? 40 : 20;
+	uint32_t tcp_len = 20 + o->thin.opts_len;
+	struct wr w = wr_init(o->hdr + TRAIN_VNET_HDR_LEN, sizeof(o->hdr) - TRAIN_VNET_HDR_LEN);
+	uint8_t *ip = w.p, *tcp;
+	struct vnet_hdr vnet = {
+		.flags = VNET_F_NEEDS_CSUM,
+		.hdr_len = (uint16_t)(ip_len + tcp_len),
+		.csum_start = (uint16_t)ip_len,
+		.csum_offset = 16,
+	};
+	uint16_t csum;
+
+	if (o->num_segs > 1) {
+		vnet.gso_type = v6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
+		vnet.gso_size = (uint16_t)o->seg_bytes;
+	}
+	memcpy(o->hdr, &vnet, sizeof(vnet));
+
+	if (v6) {
+		wr_be32(&w, 6u << 28 | (uint32_t)o->traffic_class << 20);
+		wr_be16(&w, (uint16_t)(tcp_len + o->bytes));
+		wr_u8(&w, INET_PROTO_TCP);
+		wr_u8(&w, INNER_TTL);
+	} else {
+		wr_u8(&w, 0x45);
+		wr_u8(&w, o->traffic_class);
+		wr_be16(&w, (uint16_t)(ip_len + tcp_len + o->bytes));
+		wr_be32(&w, 0x00004000); /* id 0, don't fragment */
+		wr_u8(&w, INNER_TTL);
+		wr_u8(&w, INET_PROTO_TCP);
+		wr_be16(&w, 0);
+	}
+	wr_copy(&w, k->remote.b, k->remote.len);
+	wr_copy(&w, k->local.b, k->local.len);
+	if (!v6) {
+		csum = csum_finish(csum_add(0, ip, 20));
+		memcpy(ip + 10, &csum, 2);
+	}
+
+	tcp = w.p;
+	wr_be16(&w, k->remote_port);
+	wr_be16(&w, k->local_port);
+	wr_be32(&w, o->thin.seq);
+	wr_be32(&w, o->thin.ack);
+	wr_u8(&w, (uint8_t)((5 + o->thin.opts_len / 4) << 4));
+	wr_u8(&w, o->thin.flags);
+	wr_be16(&w, o->thin.window);
+	/* With NEEDS_CSUM the field holds the sum of the pseudo header, not complemented. */
+	csum = csum_fold(inet_csum_pseudo(k->remote.b, k->local.b, k->local.len, INET_PROTO_TCP,
+					  tcp_len + o->bytes));
+	memcpy(tcp + 16, &csum, 2);
+	w.p += 2;
+	w.left -= 2;
+	wr_be16(&w, o->thin.urgent);
+	wr_copy(&w, o->thin.opts, o->thin.opts_len);
+	o->iov[0] = (struct iovec){ o->hdr, TRAIN_VNET_HDR_LEN + ip_len + tcp_len };
+}
+
+static void write_train(struct inbound *in, struct open_train *o)
+{
+	bool payload = o->iov[1].iov_len;
+
+	build_hdr(o);
+	in->verdicts[in->write(in->ctx, o->flow->tun, o->iov, payload ? (int)o->num_segs + 1 : 1)]++;
+}
+
+void inbound_flush(struct inbound *in)
+{
+	for (unsigned int i = 0; i < in->num_open; i++)
+		write_train(in, &in->open[i]);
+	in->num_open = 0;
+}
+
+/* The oldest goes first; the order between flows does not matter, within one there is one train. */
+static void close_train(struct inbound *in, unsigned int i)
+{
+	write_train(in, &in->open[i]);
+	in->num_open--;
+	if (i != in->num_open)
+		memcpy(&in->open[i], &in->open[in->num_open], sizeof(in->open[i]));
+}
+
+void inbound_flush_flow(struct inbound *in, const struct flow *f)
+{
+	for (unsigned int i = 0; i < in->num_open; i++) {
+		if (in->open[i].flow == f) {
+			close_train(in, i);
+			return;
+		}
+	}
+}
+
+#define FLAGS_LAST (TCP_PSH | TCP_FIN) /* allowed on the last segment of a train */
+
+static bool joins(const struct open_train *o, const struct thin_tcp *thin, uint32_t len, uint8_t tc)
+{
+	/* The whole option area: DSS and timestamps are valid for the segment that carries them. */
+	return !o->closed && len && thin->seq == o->next_seq && len <= o->seg_bytes &&
+	       (thin->flags & ~FLAGS_LAST) == o->thin.flags && thin->ack == o->thin.ack &&
+	       thin->window == o->thin.window && tc == o->traffic_class &&
+	       thin->opts_len == o->thin.opts_len && !memcmp(thin->opts, o->thin.opts, thin->opts_len) &&
+	       o->num_segs < INBOUND_MAX_SEGMENTS &&
+	       o->bytes + len + 40 + 60 <= TRAIN_MAX_BYTES - 1;
+}
+
+static void merge(struct inbound *in, struct flow *f, const struct thin_tcp *thin,
+		  const uint8_t *payload, uint32_t len, uint8_t tc)
+{
+	struct open_train *o = NULL;
+
+	for (unsigned int i = 0; i < in->num_open; i++) {
+		if (in->open[i].flow != f)
+			continue;
+		o = &in->open[i];
+		if (joins(o, thin, len, tc)) {
+			o->iov[++o->num_segs] = (struct iovec){ (void *)payload, len };
+			o->thin.flags |= thin->flags & FLAGS_LAST;
+			o->closed = len < o->seg_bytes || thin->flags & FLAGS_LAST;
+			o->bytes += len;
+			o->next_seq += len;
+			return;
+		}
+		close_train(in, i);
+		break;
+	}
+	if (in->num_open == INBOUND_OPEN_TRAINS)
+		close_train(in, 0);
+	o = &in->open[in->num_open++];
+	o->flow = f;
+	o->thin = *thin;
+	o->next_seq = thin->seq + len;
+	o->bytes = o->seg_bytes = len;
+	o->num_segs = 1;
+	o->traffic_class = tc;
+	/* A train carries exactly ACK, or ACK and what may stand on its last segment. */
+	o->closed = !len || (thin->flags & ~TCP_ACK);
+	o->iov[1] = (struct iovec){ (void *)payload, len };
+}
+
+/* ---- frames ---- */
+
+static bool from_peer(const struct scion_pkt *pkt, const struct scion_udp *udp, const struct tmpl *t)
+{
+	return pkt->src_ia.v == t->peer.ia.v && pkt->src_len == t->peer.host.len &&
+	       !memcmp(pkt->src_host, t->peer.host.b, pkt->src_len) && udp->src_port == t->peer_port;
+}
+
+/* A path that the client renewed shows in its info fields: timestamp and SegID. */
+static bool renewed(const struct scion_pkt *pkt, const struct tmpl *t)
+{
+	return t->rx_infos_len && (pkt->path_len < 4 + t->rx_infos_len ||
+				   memcmp(pkt->path + 4, t->rx_infos, t->rx_infos_len));
+}
+
+static enum verdict take_data(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,
+			      const struct frame_hdr *h, struct rd *r, uint32_t wire, uint64_t now_ms)
+{
+	struct thin_tcp thin;
+	uint32_t len, end;
+	enum verdict v = VERDICT_PASS;
+
+	if (!f->tcp)
+		return VERDICT_FRAME_STATE;
+	if (frame_parse_thin(r, &thin) < 0)
+		return VERDICT_FRAME_MALFORMED;
+	if (thin.flags & TCP_SYN)
+		return VERDICT_CONTROL;
+	len = (uint32_t)r->left;
+	end = thin.seq + len + !!(thin.flags & TCP_FIN);
+	if (h->epoch != f->epoch || renewed(pkt, f->tmpl)) {
+		/*
+		 * The other side moved, or follows us late. Newer and plausible (an ack of what we
+		 * really sent): control makes the new template. In any case the bytes are good.
+		 */
+		bool newer = (int8_t)(h->epoch - f->epoch) >= 0;
+		bool plausible = f->seq_valid && (int32_t)(f->out_next - thin.ack) >= 0;
+
+		if (newer && plausible && !f->asked && (f->server || h->epoch != f->epoch)) {
+			f->asked = true;
+			v = VERDICT_CONTROL; /* which gets a copy; the segment itself goes on */
+		}
+	}
+	if (!f->in_valid || (int32_t)(end - f->in_next) > 0)
+		f->in_next = end;
+	if (!f->in_valid || (int32_t)(thin.ack - f->in_ack) > 0)
+		f->in_ack = thin.ack;
+	f->in_valid = true;
+	if (thin.flags & TCP_FIN)
+		f->saw |= FLOW_SAW_FIN_IN;
+	if (thin.flags & TCP_RST)
+		f->saw |= FLOW_SAW_RST_IN;
+	flow_count(&f->stats.rx_bytes, len);
+	flow_count(&f->stats.rx_wire_bytes, wire);
+	flow_count(&f->stats.rx_segments, 1);
+	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
+	merge(in, f, &thin, r->p, len, pkt->traffic_class);
+	return v;
+}
+
+static bool icmp_error(const uint8_t *pkt, const struct ip_pkt *ip)
+{
+	uint8_t type = pkt[ip->l4_off];
+
+	if (ip->proto == INET_PROTO_ICMP)
+		return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+	return ip->proto == INET_PROTO_ICMPV6 && type < 128;
+}
+
+/* An inner packet must be one of this flow, or an error about it: else it would pass by `serve`. */
+static bool belongs(const struct flow *f, const uint8_t *pkt, const struct ip_pkt *ip)
+{
+	uint16_t src_port, dst_port;
+
+	if (ip->addr_len != f->key.local.len)
+		return false;
+	if (ip->later_fragment)
+		return ip->proto == f->key.proto && !f->tcp;
+	if (ip->len > ip->l4_off && icmp_error(pkt, ip)) {
+		inet_ports(pkt, ip, &src_port, &dst_port);
+	} else {
+		if (f->tcp || ip->proto != f->key.proto)
+			return false;
+		inet_ports(pkt, ip, &src_port, &dst_port);
+	}
+	return src_port == f->key.remote_port && dst_port == f->key.local_port;
+}
+
+static enum verdict deliver_packet(struct inbound *in, struct flow *f, uint8_t *pkt, size_t len)
+{
+	struct vnet_hdr vnet = { 0 };
+	struct iovec iov[2] = { { &vnet, sizeof(vnet) }, { pkt, len } };
+	struct ip_pkt ip;
+
+	if (ip_parse(pkt, len, &ip) < 0 || !belongs(f, pkt, &ip))
+		return VERDICT_FRAME_MALFORMED;
+	if (inet_rewrite(pkt, &ip, &f->key.remote, &f->key.local) < 0)
+		return VERDICT_FRAME_MALFORMED;
+	flow_count(&f->stats.rx_bytes, len - ip.l4_off);
+	inbound_flush_flow(in, f);
+	return in->write(in->ctx, f->tun, iov, 2);
+}
+
+/* Two halves of one packet, in either order; the first to come waits in a slot. */
+static enum verdict take_fragment(struct inbound *in, struct flow *f, const struct frame_hdr *h,
+				  struct rd *r)
+{
+	uint32_t index = flow_table_index(in->table, f);
+	bool last = h->flags & FRAME_FLAG_LAST;
+	uint16_t id = rd_be16(r);
+	enum verdict v;
+
+	rd_skip(r, 2);
+	if (r->bad || !r->left || r->left > INBOUND_FRAG_BYTES / 2)
+		return VERDICT_FRAME_MALFORMED;
+	for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++) {
+		struct frag *g = &in->frags[i];
+
+		if (g->index != index || g->id != id || g->last == last)
+			continue;
+		if (last) {
+			memcpy(g->bytes + g->len, r->p, r->left);
+		} else {
+			memmove(g->bytes + r->left, g->bytes, g->len);
+			memcpy(g->bytes, r->p, r->left);
+		}
+		v = deliver_packet(in, f, g->bytes, g->len + r->left);
+		g->index = 0;
+		return v;
+	}
+	struct frag *g = &in->frags[in->next_frag++ % INBOUND_FRAG_SLOTS];
+
+	if (g->index)
+		in->verdicts[VERDICT_FRAGMENT_LOST]++;
+	g->index = index;
+	g->id = id;
+	g->last = last;
+	g->len = (uint16_t)r->left;
+	memcpy(g->bytes, r->p, r->left);
+	return VERDICT_PASS;
+}
+
+static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
+			       const struct scion_udp *udp, uint32_t wire, uint64_t now_ms,
+			       struct flow **flow)
+{
+	struct rd r = rd_init(udp->data, udp->len);
+	struct frame_hdr h;
+	struct flow *f;
+	int err = frame_parse_hdr(&r, &h);
+
+	if (err < 0)
+		return err == -EPROTONOSUPPORT ? VERDICT_FRAME_VERSION : VERDICT_FRAME_MALFORMED;
+	if (h.type != FRAME_DATA && h.type != FRAME_DATAGRAM && h.type != FRAME_ALIVE)
+		return VERDICT_CONTROL;
+	f = flow_table_get(in->table, FLOW_ID_INDEX(h.to.id));
+	if (!f || f->mine.id != h.to.id || f->mine.tag != h.to.tag)
+		return VERDICT_FRAME_UNKNOWN_FLOW;
+	*flow = f;
+	if (!f->tmpl)
+		return VERDICT_CONTROL;
+	if (!from_peer(pkt, udp, f->tmpl))
+		return VERDICT_FRAME_WRONG_SOURCE;
+	if (h.type == FRAME_DATA)
+		return take_data(in, f, pkt, &h, &r, wire, now_ms);
+	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
+	if (h.type == FRAME_ALIVE)
+		return f->slow || (h.epoch != f->epoch && !f->asked) ? VERDICT_CONTROL : VERDICT_PASS;
+	flow_count(&f->stats.rx_wire_bytes, wire);
+	flow_count(&f->stats.rx_segments, 1);
+	if (h.flags & FRAME_FLAG_FRAG)
+		return take_fragment(in, f, &h, &r);
+	return deliver_packet(in, f, (uint8_t *)(uintptr_t)r.p, r.left);
+}
+
+enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t outer_len,
+			    uint64_t now_ms, struct flow **flow)
+{
+	struct scion_pkt pkt;
+	struct scion_udp udp;
+	int err = scion_parse(p, len, &pkt);
+
+	*flow = NULL;
+	if (err < 0)
+		return err == -EPROTONOSUPPORT ? VERDICT_SCION_PATH_TYPE :
+		       err == -EAFNOSUPPORT    ? VERDICT_SCION_ADDR_TYPE :
+						 VERDICT_SCION_MALFORMED;
+	if (pkt.dst_ia.v != in->local.ia.v || pkt.dst_len != in->local.host.len ||
+	    memcmp(pkt.dst_host, in->local.host.b, pkt.dst_len))
+		return VERDICT_SCION_NOT_US;
+	if (pkt.l4_proto == SCION_L4_SCMP)
+		return VERDICT_CONTROL;
+	if (pkt.l4_proto != SCION_L4_UDP)
+		return VERDICT_SCION_L4;
+	err = scion_udp_parse(&pkt, &udp);
+	if (err < 0)
+		return err == -EILSEQ ? VERDICT_SCION_CHECKSUM : VERDICT_SCION_MALFORMED;
+	if (udp.dst_port != in->port)
+		return VERDICT_SCION_NOT_US;
+	return take_frame(in, &pkt, &udp, (uint32_t)len + outer_len, now_ms, flow);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_CORE_INBOUND_H
+#define SHILA_CORE_INBOUND_H
+
+#include "shila/base/train.h"
+#include "shila/base/verdict.h"
+#include "shila/core/flow.h"
+
+#include <sys/uio.h>
+
+/*
+ * The way of a train from the underlay to a TUN: parse SCION, find the flow, merge segments per flow
+ * over the whole receive batch, rebuild the TCP/IP header. All flows behind one border router share an
+ * underlay 5-tuple, so a GRO buffer mixes flows and one buffer cannot simply become one train.
+ */
+
+#define INBOUND_OPEN_TRAINS  16
+#define INBOUND_MAX_SEGMENTS 127
+#define INBOUND_FRAG_SLOTS   16
+#define INBOUND_FRAG_BYTES   9216
+
+/* A train under construction; its payload stays in the receive buffers. */
+struct open_train {
+	struct flow *flow;
+	struct thin_tcp thin; /* of the first segment; options point into its packet */
+	uint32_t next_seq, bytes;
+	uint32_t seg_bytes; /* payload of every segment but the last */
+	uint32_t num_segs;
+	uint8_t traffic_class;
+	bool closed; /* nothing may follow: short segment, PSH, FIN, ... */
+	struct iovec iov[1 + INBOUND_MAX_SEGMENTS];
+	uint8_t hdr[TRAIN_VNET_HDR_LEN + 40 + 60];
+};
+
+struct inbound {
+	struct flow_table *table;
+	struct scion_addr local;
+	uint16_t port; /* own SCION/UDP port */
+	/* Writes one packet (virtio_net_hdr first) to a TUN of the worker. */
+	enum verdict (*write)(void *ctx, uint8_t tun, struct iovec *iov, int n);
+	void *ctx;
+	uint64_t *verdicts; /* counted here for what is decided after the call: writes */
+	unsigned int num_open;
+	struct open_train open[INBOUND_OPEN_TRAINS];
+	struct frag {
+		uint32_t index; /* of the flow; 0: free */
+		uint16_t id, len;
+		bool last;
+		uint8_t bytes[INBOUND_FRAG_BYTES];
+	} frags[INBOUND_FRAG_SLOTS];
+	unsigned int next_frag;
+};
+
+/**
+ * inbound_packet() - One underlay datagram (one GRO segment).
+ * @p: lent until inbound_flush(); may be changed in place
+ * @outer_len: IP and UDP header that it had, for the counters
+ * @flow: the flow it belongs to or NULL
+ * Return: VERDICT_PASS, VERDICT_CONTROL (everything that is not the daily bread of an open flow), a drop.
+ */
+enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t outer_len,
+			    uint64_t now_ms, struct flow **flow);
+
+/* inbound_flush() - Write all open trains; at the end of every receive batch. */
+void inbound_flush(struct inbound *in);
+
+/* inbound_flush_flow() - Write the open train of one flow, before something overtakes it. */
+void inbound_flush_flow(struct inbound *in, const struct flow *f);
+
+#endif

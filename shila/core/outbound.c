@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/core/outbound.h"
+
+#include "shila/wire/checksum.h"
+#include "shila/wire/inet.h"
+
+#include <string.h>
+
+static struct flow *find(struct flow_table *table, const struct train *train, const struct ip_pkt *ip)
+{
+	struct flow_key key = {
+		.side = train->side,
+		.proto = ip->proto,
+		.local = ip_pkt_src(ip),
+		.remote = ip_pkt_dst(ip),
+	};
+
+	inet_ports(train->pkt, ip, &key.local_port, &key.remote_port);
+	return flow_table_find(table, &key);
+}
+
+/* A train without NEEDS_CSUM has a complete checksum, which shila drops: it must have been right. */
+static bool checksum_fine(const struct train *train, const struct ip_pkt *ip)
+{
+	return train->vnet.flags & VNET_F_NEEDS_CSUM || inet_l4_csum_ok(train->pkt, ip);
+}
+
+static void count(struct flow *f, uint64_t now_ms, uint64_t payload, uint64_t wire, uint64_t segments)
+{
+	flow_count(&f->stats.tx_bytes, payload);
+	flow_count(&f->stats.tx_wire_bytes, wire);
+	flow_count(&f->stats.tx_segments, segments);
+	atomic_store_explicit(&f->stats.tx_ms, now_ms, memory_order_relaxed);
+}
+
+static void track(struct flow *f, const struct tcp_hdr *tcp, uint32_t payload)
+{
+	uint32_t end = tcp->seq + payload + !!(tcp->flags & TCP_FIN);
+
+	if (!f->seq_valid || (int32_t)(end - f->out_next) > 0)
+		f->out_next = end;
+	f->seq_valid = true;
+	if (tcp->flags & TCP_FIN)
+		f->saw |= FLOW_SAW_FIN_OUT;
+	if (tcp->flags & TCP_RST)
+		f->saw |= FLOW_SAW_RST_OUT;
+}
+
+static enum verdict send_tcp(struct flow *f, const struct train *train, const struct tcp_hdr *tcp,
+			     const uint8_t *payload, uint32_t len, uint8_t traffic_class,
+			     uint64_t now_ms, struct send_batch *batch)
+{
+	const struct tmpl *t = f->tmpl;
+	uint32_t frame_len = FRAME_HDR_LEN + (uint32_t)frame_thin_len(tcp->flags, tcp->opts_len);
+	uint32_t room = tmpl_budget(t);
+	struct frame_hdr h = { .type = FRAME_DATA, .epoch = f->epoch, .to = f->theirs };
+	struct thin_tcp thin = {
+		.seq = tcp->seq,
+		.ack = tcp->ack,
+		.window = tcp->window,
+		.urgent = tcp->urgent,
+		.opts = tcp->opts,
+		.opts_len = tcp->opts_len,
+	};
+	struct send_msg *open = NULL;
+	uint32_t seg = train->vnet.gso_type != VNET_GSO_NONE && train->vnet.gso_size ?
+			       train->vnet.gso_size :
+			       len;
+	uint32_t at = 0, segments = 0, wire = 0;
+
+	if (room <= frame_len)
+		return VERDICT_NO_PATH;
+	if (seg > room - frame_len)
+		seg = room - frame_len;
+	do {
+		uint32_t n = len - at < seg ? len - at : seg;
+		uint32_t batch_msgs = batch->num_msgs;
+		uint8_t *hdr = send_batch_hdr(batch);
+		struct wr w = wr_init(hdr + t->len, SEND_MAX_HDR - t->len);
+		uint64_t sum;
+
+		if (batch->num_msgs < batch_msgs)
+			open = NULL; /* flushed */
+		thin.flags = tcp->flags;
+		if (at)
+			thin.flags &= ~TCP_CWR; /* first segment only */
+		if (at + n < len)
+			thin.flags &= ~(TCP_FIN | TCP_PSH); /* last segment only */
+		frame_build_hdr(&w, &h);
+		frame_build_thin(&w, &thin);
+		sum = csum_add(csum_add(0, hdr + t->len, frame_len), payload + at, n);
+		tmpl_write(t, hdr, FLOW_ID_INDEX(f->mine.id), traffic_class,
+			   (uint16_t)(frame_len + n), sum);
+		send_batch_add(batch, t, t->len + frame_len, payload + at, n, &open);
+		wire += t->outer_len + t->len + frame_len + n;
+		thin.seq += n;
+		at += n;
+		segments++;
+	} while (at < len);
+	count(f, now_ms, len, wire, segments);
+	return VERDICT_PASS;
+}
+
+static enum verdict send_datagram(struct flow *f, struct train *train, const struct ip_pkt *ip,
+				  uint64_t now_ms, struct send_batch *batch)
+{
+	const struct tmpl *t = f->tmpl;
+	uint32_t room = tmpl_budget(t), parts = 1, first = train->len, at = 0, wire = 0;
+	struct frame_hdr h = { .type = FRAME_DATAGRAM, .epoch = f->epoch, .to = f->theirs };
+
+	if (room <= FRAME_HDR_LEN + 4)
+		return VERDICT_NO_PATH;
+	if (train->len > room - FRAME_HDR_LEN) {
+		parts = 2;
+		first = (train->len + 1) / 2;
+		if (first > room - FRAME_HDR_LEN - 4)
+			return VERDICT_CONTROL; /* which answers "too big" */
+		h.flags = FRAME_FLAG_FRAG;
+		f->datagram_id++;
+	}
+	if (train->vnet.flags & VNET_F_NEEDS_CSUM)
+		inet_l4_csum_set(train->pkt, ip); /* whole and valid on the wire */
+	for (uint32_t i = 0; i < parts; i++) {
+		uint32_t n = i ? train->len - first : first, len;
+		struct send_msg *open = NULL;
+		uint8_t *hdr = send_batch_hdr(batch);
+		struct wr w = wr_init(hdr + t->len, SEND_MAX_HDR - t->len);
+		uint64_t sum;
+
+		if (i)
+			h.flags |= FRAME_FLAG_LAST;
+		len = (uint32_t)frame_build_datagram(&w, &h, f->datagram_id);
+		sum = csum_add(csum_add(0, hdr + t->len, len), train->pkt + at, n);
+		tmpl_write(t, hdr, FLOW_ID_INDEX(f->mine.id), ip->traffic_class, (uint16_t)(len + n), sum);
+		send_batch_add(batch, t, t->len + len, train->pkt + at, n, &open);
+		wire += t->outer_len + t->len + len + n;
+		at += n;
+	}
+	count(f, now_ms, train->len - ip->l4_off, wire, parts);
+	return VERDICT_PASS;
+}
+
+enum verdict outbound_train(struct flow_table *table, struct train *train, uint64_t now_ms,
+			    struct send_batch *batch, struct flow **flow)
+{
+	struct ip_pkt ip;
+	struct tcp_hdr tcp;
+	struct flow *f;
+	uint32_t len;
+
+	*flow = NULL;
+	if (ip_parse(train->pkt, train->len, &ip) < 0)
+		return VERDICT_TUN_MALFORMED;
+	f = find(table, train, &ip);
+	*flow = f;
+	if (!f)
+		return VERDICT_CONTROL;
+	if (!f->tcp) {
+		if (f->slow)
+			return VERDICT_CONTROL;
+		return f->tmpl ? send_datagram(f, train, &ip, now_ms, batch) : VERDICT_NO_PATH;
+	}
+	if (ip.fragment || tcp_parse(train->pkt + ip.l4_off, train->len - ip.l4_off, &tcp) < 0)
+		return VERDICT_TUN_MALFORMED;
+	len = train->len - ip.l4_off - tcp.hdr_len;
+	track(f, &tcp, len);
+	if (f->slow || tcp.flags & TCP_SYN)
+		return VERDICT_CONTROL;
+	if (!f->tmpl)
+		return VERDICT_NO_PATH;
+	if (!checksum_fine(train, &ip))
+		return VERDICT_TUN_CHECKSUM;
+	return send_tcp(f, train, &tcp, train->pkt + ip.l4_off + tcp.hdr_len, len, ip.traffic_class,
+			now_ms, batch);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_CORE_OUTBOUND_H
+#define SHILA_CORE_OUTBOUND_H
+
+#include "shila/base/train.h"
+#include "shila/base/verdict.h"
+#include "shila/core/flow.h"
+#include "shila/core/send_batch.h"
+
+/**
+ * outbound_train() - The way of a train from a TUN to the underlay: find its flow, split it to the
+ * MTU of the flow's path, build headers into @batch. Payload is lent until the batch is flushed.
+ * @flow: the flow it belongs to or NULL, also with other verdicts
+ * Return: VERDICT_PASS; VERDICT_CONTROL: the packet is for the control thread (no flow, SYN, flow
+ * not open yet, too big for a DATAGRAM); else a drop.
+ */
+enum verdict outbound_train(struct flow_table *table, struct train *train, uint64_t now_ms,
+			    struct send_batch *batch, struct flow **flow);
+
+#endif

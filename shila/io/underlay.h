@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_IO_UNDERLAY_H
+#define SHILA_IO_UNDERLAY_H
+
+#include "shila/base/ip_addr.h"
+#include "shila/base/verdict.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* UDP sockets towards border routers and hosts of the own AS. */
+
+/**
+ * underlay_open() - A bound, non-blocking UDP socket with GRO, "don't fragment", large buffers.
+ * @port: 0: @port_min..@port_max are tried in turn; the port that was taken comes back
+ * Return: descriptor or -errno.
+ */
+int underlay_open(const struct ip_addr *local, uint16_t *port, uint16_t port_min, uint16_t port_max);
+
+/* underlay_local_address() - Which address the kernel would use towards @to. Return: 0 or -errno. */
+int underlay_local_address(const union sock_addr *to, struct ip_addr *out);
+
+/* underlay_sendto() - One datagram, from any thread. */
+enum verdict underlay_sendto(int fd, const union sock_addr *to, const void *p, size_t len);
+
+/* What underlay_send() takes: one message of equal segments. */
+struct underlay_msg {
+	const union sock_addr *to;
+	struct iovec *iov;
+	uint32_t num_iov;
+	uint16_t seg_bytes; /* UDP_SEGMENT if @num_segs > 1 */
+	uint16_t num_segs;
+};
+
+#define UNDERLAY_MAX_BATCH 64
+
+/**
+ * underlay_send() - Send @n messages (at most UNDERLAY_MAX_BATCH) with as few calls as possible.
+ * What the kernel refuses is counted a message in @verdicts and skipped.
+ */
+void underlay_send(int fd, const struct underlay_msg *msgs, unsigned int n, uint64_t *verdicts);
+
+#define UNDERLAY_RX_BUFFERS 16
+#define UNDERLAY_RX_BYTES   65536
+
+/* Receive buffers of one reader. */
+struct underlay_rx {
+	struct mmsghdr msgs[UNDERLAY_RX_BUFFERS];
+	struct iovec iov[UNDERLAY_RX_BUFFERS];
+	union sock_addr from[UNDERLAY_RX_BUFFERS];
+	char control[UNDERLAY_RX_BUFFERS][CMSG_SPACE(sizeof(int))];
+	uint8_t *bytes; /* UNDERLAY_RX_BUFFERS * UNDERLAY_RX_BYTES */
+};
+
+int underlay_rx_init(struct underlay_rx *rx); /* 0 or -ENOMEM */
+void underlay_rx_fini(struct underlay_rx *rx);
+
+/* underlay_recv() - One recvmmsg(). Return: number of buffers filled (0: nothing there), or -errno. */
+int underlay_recv(int fd, struct underlay_rx *rx);
+
+/* underlay_rx_segment() - Segment size of buffer @i: its whole length if it was not merged. */
+size_t underlay_rx_segment(const struct underlay_rx *rx, unsigned int i);
+
+#endif

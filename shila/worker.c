@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ *     outbound  tun read -> outbound_train: find flow, split, build headers -> underlay_send
+ *     inbound   tun writev <- inbound: merge, rebuild header, find flow      <- underlay_recv
+ *
+ * on_tun() and on_underlay() below are the map. All memory is there before the thread starts.
+ */
+#include "shila/worker.h"
+
+#include "shila/core/inbound.h"
+#include "shila/core/outbound.h"
+#include "shila/io/underlay.h"
+#include "shila/base/log.h"
+#include "shila/base/ring.h"
+#include "shila/wire/inet.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define TUN_BATCH	  16 /* trains of one wake-up of a TUN queue */
+#define UNDERLAY_BATCHES  4  /* recvmmsg() calls of one wake-up */
+#define TRAIN_ALIGN	  6  /* so that the IP header behind the virtio_net_hdr is 16-byte aligned */
+#define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
+#define UNKNOWN_PER_SECOND 100 /* frames for unknown flows that control gets to answer */
+
+enum order_type {
+	ORDER_INSTALL = 1,
+	ORDER_REMOVE,
+	ORDER_SET_PATH,
+	ORDER_ASKED_DONE,
+	ORDER_OPEN,
+	ORDER_WRITE,
+	ORDER_RETRY,
+	ORDER_RESET,
+	ORDER_STOP,
+};
+
+struct order {
+	uint8_t type;
+	uint8_t tun, side, epoch;
+	uint32_t slot;
+	struct vnet_hdr vnet;
+	struct flow_name theirs;
+	struct tmpl *tmpl;
+	uint32_t len;
+	_Alignas(16) uint8_t bytes[]; /* ORDER_INSTALL: struct flow; ORDER_WRITE, RETRY: a packet */
+};
+
+struct worker_tun_port {
+	uv_poll_t poll;
+	struct worker *worker;
+	int fd;
+	uint8_t index, side;
+	unsigned int batch; /* trains to expect: saves the read that only says "nothing there" */
+};
+
+struct worker {
+	struct worker_config cfg;
+	uv_loop_t loop;
+	uv_async_t wake;
+	uv_poll_t underlay;
+	struct worker_tun_port tuns[WORKER_MAX_TUNS];
+	pthread_t thread;
+	bool running, loop_up, stopping;
+	struct flow_table table;
+	struct inbound in;
+	struct underlay_rx rx;
+	struct ring up, down;
+	bool up_fresh; /* something was put into @up since control was woken */
+	uint64_t unknown_s;
+	unsigned int unknown_n;
+	uint64_t verdicts[VERDICT_COUNT]; /* of the current batch */
+	struct worker_stats stats;
+	struct send_batch batch;
+	uint8_t *trains; /* TUN_BATCH * TRAIN_SLOT_BYTES */
+};
+
+static uint64_t now_us(void)
+{
+	return uv_hrtime() / 1000;
+}
+
+static void publish_verdicts(struct worker *w)
+{
+	for (int i = 0; i < VERDICT_COUNT; i++) {
+		if (w->verdicts[i]) {
+			flow_count(&w->stats.verdicts[i], w->verdicts[i]);
+			w->verdicts[i] = 0;
+		}
+	}
+}
+
+/* ---- to control ---- */
+
+static struct up_msg *up_reserve(struct worker *w, enum up_type type, uint32_t slot, uint32_t len)
+{
+	struct up_msg *m = ring_reserve(&w->up, sizeof(*m) + len);
+
+	if (!m)
+		return NULL;
+	memset(m, 0, sizeof(*m));
+	m->type = type;
+	m->slot = slot;
+	m->len = len;
+	m->now_us = now_us();
+	return m;
+}
+
+static void up_commit(struct worker *w)
+{
+	ring_commit(&w->up);
+	w->up_fresh = true;
+}
+
+static void up_wake(struct worker *w)
+{
+	if (w->up_fresh) {
+		w->up_fresh = false;
+		uv_async_send(w->cfg.control);
+	}
+}
+
+/* What a flow saw is told once; if the queue is full it stays in @saw and is told the next time. */
+static void tell_flow(struct worker *w, struct flow *f)
+{
+	struct up_msg *m;
+
+	if (f->saw == f->told)
+		return;
+	m = up_reserve(w, UP_FLOW, flow_table_index(&w->table, f), 0);
+	if (!m)
+		return;
+	m->saw = f->saw;
+	f->told = f->saw;
+	up_commit(w);
+}
+
+static enum verdict up_tun(struct worker *w, const struct train *t, const struct flow *f)
+{
+	struct up_msg *m = up_reserve(w, UP_TUN, f ? flow_table_index(&w->table, f) : 0, t->len);
+
+	if (!m)
+		return VERDICT_CONTROL_FULL;
+	m->tun = t->tun;
+	m->side = t->side;
+	m->vnet = t->vnet;
+	memcpy(m->bytes, t->pkt, t->len);
+	up_commit(w);
+	return VERDICT_CONTROL;
+}
+
+static enum verdict up_underlay(struct worker *w, const uint8_t *p, size_t len,
+				const union sock_addr *from, const struct flow *f, enum verdict why)
+{
+	struct up_msg *m = up_reserve(w, UP_UNDERLAY, f ? flow_table_index(&w->table, f) : 0, (uint32_t)len);
+
+	if (!m)
+		return VERDICT_CONTROL_FULL;
+	m->verdict = (uint8_t)why;
+	m->from = *from;
+	memcpy(m->bytes, p, len);
+	up_commit(w);
+	return why;
+}
+
+/* ---- outbound ---- */
+
+static void flush_batch(void *ctx, struct send_batch *b)
+{
+	struct worker *w = ctx;
+	struct underlay_msg msgs[SEND_MAX_MSGS];
+
+	_Static_assert(SEND_MAX_MSGS <= UNDERLAY_MAX_BATCH, "one call sends a full batch");
+	for (uint32_t i = 0; i < b->num_msgs; i++)
+		msgs[i] = (struct underlay_msg){
+			.to = b->msgs[i].to,
+			.iov = b->msgs[i].iov,
+			.num_iov = b->msgs[i].num_iov,
+			.seg_bytes = b->msgs[i].seg_bytes,
+			.num_segs = b->msgs[i].num_segs,
+		};
+	if (b->num_msgs) {
+		underlay_send(w->cfg.underlay_fd, msgs, b->num_msgs, w->verdicts);
+		flow_count(&w->stats.underlay_sends, 1);
+	}
+	send_batch_reset(b);
+}
+
+static void on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
+{
+	struct flow *f;
+	enum verdict v = outbound_train(&w->table, train, now_ms, &w->batch, &f);
+
+	if (v == VERDICT_CONTROL)
+		v = up_tun(w, train, f);
+	if (f)
+		tell_flow(w, f);
+	w->verdicts[v]++;
+}
+
+/* Return: 1 a train was read, 0 nothing there, negative errno. */
+static int read_train(struct worker_tun_port *port, uint8_t *slot, struct train *t)
+{
+	uint8_t *vnet = slot + TRAIN_ALIGN;
+	ssize_t n = read(port->fd, vnet, TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES);
+
+	flow_count(&port->worker->stats.tun_reads, 1);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n < TRAIN_VNET_HDR_LEN)
+		return 0;
+	memcpy(&t->vnet, vnet, TRAIN_VNET_HDR_LEN);
+	t->pkt = vnet + TRAIN_VNET_HDR_LEN;
+	t->len = (uint32_t)n - TRAIN_VNET_HDR_LEN;
+	t->tun = port->index;
+	t->side = port->side;
+	return 1;
+}
+
+static void on_tun(uv_poll_t *handle, int status, int events)
+{
+	struct worker_tun_port *port = handle->data;
+	struct worker *w = port->worker;
+	uint64_t now_ms = uv_now(&w->loop);
+	unsigned int n = 0;
+	int err = status;
+
+	(void)events;
+	while (err >= 0 && n < port->batch) {
+		struct train train;
+
+		err = read_train(port, w->trains + (size_t)n * TRAIN_SLOT_BYTES, &train);
+		if (err <= 0)
+			break;
+		on_tun_train(w, &train, now_ms);
+		n++;
+	}
+	flush_batch(w, &w->batch);
+	flow_count(&w->stats.trains_out, n);
+	if (err < 0) {
+		/* The device is gone (namespace deleted by hand): nothing comes any more. */
+		log_error("tun queue %u of worker %u: %s", port->index, w->cfg.index, uv_strerror(err));
+		uv_poll_stop(&port->poll);
+	}
+	if (n == port->batch)
+		port->batch = n * 2 < TUN_BATCH ? n * 2 : TUN_BATCH;
+	else
+		port->batch = n ? n : 1;
+	publish_verdicts(w);
+	up_wake(w);
+}
+
+/* ---- inbound ---- */
+
+static enum verdict write_tun(void *ctx, uint8_t tun, struct iovec *iov, int n)
+{
+	struct worker *w = ctx;
+
+	flow_count(&w->stats.tun_writes, 1);
+	flow_count(&w->stats.trains_in, 1);
+	return writev(w->tuns[tun].fd, iov, n) < 0 ? VERDICT_TUN_WRITE : VERDICT_PASS;
+}
+
+/* A flood of frames for flows that are gone must not become a flood of work for control. */
+static bool unknown_may_pass(struct worker *w, uint64_t now_ms)
+{
+	if (w->unknown_s != now_ms / 1000) {
+		w->unknown_s = now_ms / 1000;
+		w->unknown_n = 0;
+	}
+	return w->unknown_n++ < UNKNOWN_PER_SECOND;
+}
+
+static void on_segment(struct worker *w, uint8_t *p, size_t len, const union sock_addr *from, uint64_t now_ms)
+{
+	struct flow *f;
+	enum verdict v = inbound_packet(&w->in, p, len, from->sa.sa_family == AF_INET6 ? 48 : 28, now_ms, &f);
+
+	if (v == VERDICT_CONTROL || (v == VERDICT_FRAME_UNKNOWN_FLOW && unknown_may_pass(w, now_ms)))
+		v = up_underlay(w, p, len, from, f, v);
+	if (f)
+		tell_flow(w, f);
+	if (v != VERDICT_PASS)
+		w->verdicts[v]++; /* passes are counted a train, when it is written */
+}
+
+static void on_underlay(uv_poll_t *handle, int status, int events)
+{
+	struct worker *w = handle->data;
+	uint64_t now_ms = uv_now(&w->loop);
+	int n = UNDERLAY_RX_BUFFERS;
+
+	(void)events;
+	for (int batch = 0; status >= 0 && batch < UNDERLAY_BATCHES && n == UNDERLAY_RX_BUFFERS; batch++) {
+		n = underlay_recv(w->cfg.underlay_fd, &w->rx);
+		flow_count(&w->stats.underlay_receives, 1);
+		for (int i = 0; i < n; i++) {
+			uint8_t *p = w->rx.iov[i].iov_base;
+			size_t left = w->rx.msgs[i].msg_len, seg = underlay_rx_segment(&w->rx, (unsigned int)i);
+
+			while (left) {
+				size_t len = left < seg ? left : seg;
+
+				on_segment(w, p, len, &w->rx.from[i], now_ms);
+				flow_count(&w->stats.segments_in, 1);
+				p += len;
+				left -= len;
+			}
+		}
+		inbound_flush(&w->in);
+	}
+	publish_verdicts(w);
+	up_wake(w);
+}
+
+/* ---- orders of the control thread ---- */
+
+static void reset_local(struct worker *w, const struct flow *f)
+{
+	uint8_t pkt[TRAIN_VNET_HDR_LEN + 128] = { 0 };
+	struct tcp_build b = {
+		.src = &f->key.remote,
+		.dst = &f->key.local,
+		.src_port = f->key.remote_port,
+		.dst_port = f->key.local_port,
+		.seq = f->in_next, /* anything else only yields a challenge ACK */
+		.ack = f->out_next,
+		.flags = TCP_RST | TCP_ACK,
+	};
+	int len;
+
+	if (!f->tcp)
+		return;
+	inbound_flush_flow(&w->in, f);
+	len = inet_build_tcp(pkt + TRAIN_VNET_HDR_LEN, sizeof(pkt) - TRAIN_VNET_HDR_LEN, &b);
+	if (len > 0) {
+		struct iovec iov = { pkt, TRAIN_VNET_HDR_LEN + (size_t)len };
+
+		w->verdicts[write_tun(w, f->tun, &iov, 1)]++;
+	}
+}
+
+static void set_path(struct worker *w, struct flow *f, struct tmpl *t, uint8_t epoch)
+{
+	if (!f) {
+		tmpl_put(t);
+		return;
+	}
+	flush_batch(w, &w->batch); /* its messages may point into the old template */
+	tmpl_put(f->tmpl);
+	f->tmpl = t;
+	f->epoch = epoch;
+	f->asked = false;
+}
+
+static void write_packet(struct worker *w, struct order *o)
+{
+	struct iovec iov[2] = { { &o->vnet, sizeof(o->vnet) }, { o->bytes, o->len } };
+
+	w->verdicts[write_tun(w, o->tun, iov, 2)]++;
+}
+
+static void remove_flow(struct worker *w, uint32_t slot)
+{
+	struct flow *f = flow_table_get(&w->table, slot);
+	struct up_msg *m;
+
+	if (f) {
+		inbound_flush_flow(&w->in, f);
+		for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++)
+			if (w->in.frags[i].index == slot)
+				w->in.frags[i].index = 0;
+		flush_batch(w, &w->batch);
+		flow_table_remove(&w->table, slot);
+	}
+	m = up_reserve(w, UP_REMOVED, slot, 0);
+	if (m)
+		up_commit(w);
+}
+
+static void carry_out(struct worker *w, struct order *o)
+{
+	struct flow *f = flow_table_get(&w->table, o->slot);
+
+	switch ((enum order_type)o->type) {
+	case ORDER_INSTALL:
+		flow_table_insert(&w->table, o->slot, (const struct flow *)o->bytes);
+		return;
+	case ORDER_REMOVE:
+		remove_flow(w, o->slot);
+		return;
+	case ORDER_SET_PATH:
+		set_path(w, f, o->tmpl, o->epoch);
+		return;
+	case ORDER_ASKED_DONE:
+		if (f)
+			f->asked = false;
+		return;
+	case ORDER_OPEN:
+		if (f) {
+			f->theirs = o->theirs;
+			f->slow = false;
+		}
+		return;
+	case ORDER_WRITE:
+		write_packet(w, o);
+		return;
+	case ORDER_RETRY:
+		on_tun_train(w,
+			     &(struct train){ .vnet = o->vnet, .pkt = o->bytes, .len = o->len, .tun = o->tun,
+					      .side = o->side },
+			     uv_now(&w->loop));
+		flush_batch(w, &w->batch); /* the packet lies in the queue */
+		return;
+	case ORDER_RESET:
+		if (f)
+			reset_local(w, f);
+		return;
+	case ORDER_STOP:
+		w->stopping = true;
+		return;
+	}
+}
+
+static void on_wake(uv_async_t *handle)
+{
+	struct worker *w = handle->data;
+	struct order *o;
+	uint32_t len;
+
+	while ((o = ring_peek(&w->down, &len))) {
+		carry_out(w, o);
+		ring_release(&w->down);
+	}
+	/* Room may have come for removals and events that did not fit before. */
+	publish_verdicts(w);
+	up_wake(w);
+	if (w->stopping) {
+		for (unsigned int i = 0; i < w->cfg.num_tuns; i++)
+			uv_close((uv_handle_t *)&w->tuns[i].poll, NULL);
+		uv_close((uv_handle_t *)&w->underlay, NULL);
+		uv_close((uv_handle_t *)&w->wake, NULL);
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	sigset_t all;
+
+	sigfillset(&all); /* signals are for the control thread */
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	uv_run(&w->loop, UV_RUN_DEFAULT);
+	return NULL;
+}
+
+/* ---- control's side ---- */
+
+static struct order *order_reserve(struct worker *w, enum order_type type, uint32_t slot, uint32_t len)
+{
+	struct order *o = ring_reserve(&w->down, sizeof(*o) + len);
+
+	if (!o)
+		return NULL;
+	memset(o, 0, sizeof(*o));
+	o->type = type;
+	o->slot = slot;
+	o->len = len;
+	return o;
+}
+
+int worker_install(struct worker *w, uint32_t slot, const struct flow *f)
+{
+	struct order *o = order_reserve(w, ORDER_INSTALL, slot, sizeof(*f));
+
+	if (!o)
+		return -ENOBUFS;
+	memcpy(o->bytes, f, sizeof(*f));
+	ring_commit(&w->down);
+	return 0;
+}
+
+static int order_plain(struct worker *w, enum order_type type, uint32_t slot)
+{
+	if (!order_reserve(w, type, slot, 0))
+		return -ENOBUFS;
+	ring_commit(&w->down);
+	return 0;
+}
+
+int worker_remove(struct worker *w, uint32_t slot)
+{
+	return order_plain(w, ORDER_REMOVE, slot);
+}
+
+int worker_asked_done(struct worker *w, uint32_t slot)
+{
+	return order_plain(w, ORDER_ASKED_DONE, slot);
+}
+
+int worker_reset_local(struct worker *w, uint32_t slot)
+{
+	return order_plain(w, ORDER_RESET, slot);
+}
+
+int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch)
+{
+	struct order *o = order_reserve(w, ORDER_SET_PATH, slot, 0);
+
+	if (!o)
+		return -ENOBUFS;
+	o->tmpl = t;
+	o->epoch = epoch;
+	ring_commit(&w->down);
+	return 0;
+}
+
+int worker_open_flow(struct worker *w, uint32_t slot, const struct flow_name *theirs)
+{
+	struct order *o = order_reserve(w, ORDER_OPEN, slot, 0);
+
+	if (!o)
+		return -ENOBUFS;
+	o->theirs = *theirs;
+	ring_commit(&w->down);
+	return 0;
+}
+
+static int order_packet(struct worker *w, enum order_type type, uint8_t tun, uint8_t side,
+			const struct vnet_hdr *vnet, const void *pkt, uint32_t len)
+{
+	struct order *o = order_reserve(w, type, 0, len);
+
+	if (!o)
+		return -ENOBUFS;
+	o->tun = tun;
+	o->side = side;
+	if (vnet)
+		o->vnet = *vnet;
+	memcpy(o->bytes, pkt, len);
+	ring_commit(&w->down);
+	return 0;
+}
+
+int worker_write(struct worker *w, uint8_t tun, const struct vnet_hdr *vnet, const void *pkt, uint32_t len)
+{
+	return order_packet(w, ORDER_WRITE, tun, 0, vnet, pkt, len);
+}
+
+int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_hdr *vnet,
+		 const void *pkt, uint32_t len)
+{
+	return order_packet(w, ORDER_RETRY, tun, side, vnet, pkt, len);
+}
+
+void worker_kick(struct worker *w)
+{
+	if (!ring_empty(&w->down))
+		uv_async_send(&w->wake);
+}
+
+const struct up_msg *worker_next(struct worker *w)
+{
+	uint32_t len;
+
+	return ring_peek(&w->up, &len);
+}
+
+void worker_done(struct worker *w)
+{
+	ring_release(&w->up);
+}
+
+const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot)
+{
+	return &w->table.slots[slot].stats;
+}
+
+const struct worker_stats *worker_get_stats(const struct worker *w)
+{
+	return &w->stats;
+}
+
+/* ---- life ---- */
+
+static int start_polling(struct worker *w)
+{
+	int err = uv_loop_init(&w->loop);
+
+	if (err < 0)
+		return err;
+	w->loop_up = true;
+	uv_async_init(&w->loop, &w->wake, on_wake);
+	w->wake.data = w;
+	err = uv_poll_init(&w->loop, &w->underlay, w->cfg.underlay_fd);
+	if (err < 0)
+		return err;
+	w->underlay.data = w;
+	err = uv_poll_start(&w->underlay, UV_READABLE, on_underlay);
+	for (unsigned int i = 0; err >= 0 && i < w->cfg.num_tuns; i++) {
+		struct worker_tun_port *port = &w->tuns[i];
+
+		*port = (struct worker_tun_port){
+			.worker = w, .fd = w->cfg.tuns[i].fd, .index = (uint8_t)i,
+			.side = w->cfg.tuns[i].side, .batch = 1,
+		};
+		err = uv_poll_init(&w->loop, &port->poll, port->fd);
+		if (err < 0)
+			return err;
+		port->poll.data = port;
+		err = uv_poll_start(&port->poll, UV_READABLE, on_tun);
+	}
+	return err;
+}
+
+int worker_new(const struct worker_config *cfg, struct worker **out)
+{
+	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	memset(w, 0, sizeof(*w));
+	w->cfg = *cfg;
+	w->in = (struct inbound){
+		.table = &w->table, .local = cfg->local, .port = cfg->port,
+		.write = write_tun, .ctx = w, .verdicts = w->verdicts,
+	};
+	w->batch.flush = flush_batch;
+	w->batch.ctx = w;
+	w->trains = malloc((size_t)TUN_BATCH * TRAIN_SLOT_BYTES);
+	err = w->trains ? 0 : -ENOMEM;
+	if (!err)
+		err = flow_table_init(&w->table, cfg->max_flows, cfg->hash_seed);
+	if (!err)
+		err = underlay_rx_init(&w->rx);
+	if (!err)
+		err = ring_init(&w->up, cfg->queue_bytes);
+	if (!err)
+		err = ring_init(&w->down, cfg->queue_bytes);
+	if (!err)
+		err = start_polling(w);
+	if (err < 0) {
+		worker_free(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+int worker_start(struct worker *w)
+{
+	int err = -pthread_create(&w->thread, NULL, worker_main, w);
+
+	if (!err) {
+		char name[16];
+
+		w->running = true;
+		snprintf(name, sizeof(name), "worker %u", w->cfg.index);
+		pthread_setname_np(w->thread, name);
+	}
+	return err;
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+/* Orders that were never carried out hold templates. */
+static void drop_orders(struct worker *w)
+{
+	struct order *o;
+	uint32_t len;
+
+	while (w->down.bytes && (o = ring_peek(&w->down, &len))) {
+		if (o->type == ORDER_SET_PATH)
+			tmpl_put(o->tmpl);
+		if (o->type == ORDER_INSTALL)
+			tmpl_put(((const struct flow *)o->bytes)->tmpl);
+		ring_release(&w->down);
+	}
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	if (w->running) {
+		while (order_plain(w, ORDER_STOP, 0) < 0) {
+			worker_kick(w);
+			usleep(1000);
+		}
+		worker_kick(w);
+		pthread_join(w->thread, NULL);
+	}
+	if (w->loop_up) {
+		uv_walk(&w->loop, close_handle, NULL);
+		uv_run(&w->loop, UV_RUN_DEFAULT);
+		uv_loop_close(&w->loop);
+	}
+	drop_orders(w);
+	flow_table_fini(&w->table);
+	underlay_rx_fini(&w->rx);
+	ring_fini(&w->up);
+	ring_fini(&w->down);
+	free(w->trains);
+	free(w);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_WORKER_H
+#define SHILA_WORKER_H
+
+#include "shila/base/train.h"
+#include "shila/base/verdict.h"
+#include "shila/core/flow.h"
+
+#include <stdatomic.h>
+#include <uv.h>
+
+/*
+ * One data-plane thread: carries the flows that the control thread installed, and hands everything
+ * else to it. Both talk through two bounded queues; nothing mutable is shared but counters.
+ */
+
+#define WORKER_MAX_TUNS 72
+
+/* ---- worker to control ---- */
+
+enum up_type {
+	UP_TUN = 1,  /* a packet from a TUN that no open flow took */
+	UP_UNDERLAY, /* a datagram that is not the daily bread of an open flow */
+	UP_FLOW,     /* what a flow saw */
+	UP_REMOVED,  /* answer to worker_remove(): the slot is free */
+};
+
+struct up_msg {
+	uint8_t type;
+	uint8_t tun;	     /* UP_TUN */
+	uint8_t side;	     /* UP_TUN */
+	uint8_t saw;	     /* UP_FLOW: FLOW_SAW_* */
+	uint8_t verdict;     /* UP_UNDERLAY: VERDICT_CONTROL or VERDICT_FRAME_UNKNOWN_FLOW */
+	uint32_t slot;	     /* flow it belongs to, 0: none */
+	uint32_t len;	     /* of @bytes */
+	struct vnet_hdr vnet; /* UP_TUN */
+	union sock_addr from; /* UP_UNDERLAY */
+	uint64_t now_us;     /* when it was read */
+	_Alignas(8) uint8_t bytes[];
+};
+
+/* ---- set-up ---- */
+
+struct worker_config {
+	unsigned int index;
+	struct scion_addr local;
+	uint16_t port;		/* own SCION/UDP port */
+	int underlay_fd;	/* borrowed, open as long as the worker */
+	unsigned int num_tuns;
+	struct worker_tun {
+		int fd; /* a queue of the device, borrowed */
+		uint8_t side;
+	} tuns[WORKER_MAX_TUNS];
+	uint32_t max_flows;
+	uint32_t queue_bytes;	/* of each queue */
+	uint64_t hash_seed;
+	uv_async_t *control;	/* wakes the control thread */
+};
+
+/* Counters of a worker: one writer, read by anybody. */
+struct worker_stats {
+	atomic_uint_fast64_t verdicts[VERDICT_COUNT];
+	atomic_uint_fast64_t tun_reads, tun_writes, underlay_sends, underlay_receives; /* system calls */
+	atomic_uint_fast64_t trains_out, trains_in, segments_in;
+};
+
+struct worker;
+
+int worker_new(const struct worker_config *cfg, struct worker **out);
+int worker_start(struct worker *w); /* starts the thread; 0 or -errno */
+void worker_free(struct worker *w); /* stops and joins the thread if it runs */
+
+/* ---- for the control thread ---- */
+
+/* worker_next() - Oldest message of the worker or NULL; valid until worker_done(). */
+const struct up_msg *worker_next(struct worker *w);
+void worker_done(struct worker *w);
+
+/*
+ * Orders to the worker, carried out in the order given. All return 0, or -ENOBUFS if its queue is full;
+ * worker_kick() wakes it once a batch of orders is complete.
+ */
+int worker_install(struct worker *w, uint32_t slot, const struct flow *f); /* takes f->tmpl on success */
+int worker_remove(struct worker *w, uint32_t slot);
+int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch); /* takes @t on success */
+int worker_asked_done(struct worker *w, uint32_t slot); /* a move that control refused */
+int worker_open_flow(struct worker *w, uint32_t slot, const struct flow_name *theirs); /* no longer slow */
+int worker_write(struct worker *w, uint8_t tun, const struct vnet_hdr *vnet, const void *pkt, uint32_t len);
+/* worker_retry() - Treat a packet as if it had just been read from that TUN. */
+int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_hdr *vnet,
+		 const void *pkt, uint32_t len);
+int worker_reset_local(struct worker *w, uint32_t slot); /* RST into the local TUN */
+void worker_kick(struct worker *w);
+
+/* worker_flow() - The flow in a slot, for reading its stats only. */
+const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot);
+const struct worker_stats *worker_get_stats(const struct worker *w);
+
+#endif
