@@ -50,15 +50,17 @@ struct scion_pkt {
  * @out:     written only on success
  * Return: 0; -EBADMSG malformed (lengths, pointers, segments);
  *         -EPROTONOSUPPORT other path type; -EAFNOSUPPORT other host address type.
- * The path is checked as far as scion_path_check() does. Layer 4 is not looked at.
+ * The path is checked as far as scion_path_check() does, and must be at its last hop. IPv6 hosts that
+ * are mapped IPv4 count as another address type. Layer 4 is not looked at.
  */
 int scion_parse(const uint8_t *p, size_t len, struct scion_pkt *out);
 
 /**
  * scion_parse_quote() - Parse a packet quoted in an SCMP error, which may be cut off anywhere
  * behind the path.
- * Like scion_parse(), but PayloadLen may exceed what is there, the current hop field may be any,
- * and l4_len is what is left of the quote (possibly 0).
+ * Like scion_parse(), but PayloadLen need not be what is there, the current hop field may be any, and
+ * l4_len is what is left of the quote (possibly 0). If that ends inside of an extension header,
+ * l4_proto is the extension's number and l4_len 0.
  */
 int scion_parse_quote(const uint8_t *p, size_t len, struct scion_pkt *out);
 
@@ -78,7 +80,8 @@ struct scion_hdr {
 
 /**
  * scion_build_hdr() - Write common header, address header and path.
- * Return: its length, or -EMSGSIZE if it does not fit into @w or into HdrLen, -EINVAL for a bad host.
+ * Return: its length; -EMSGSIZE if it does not fit into @w or into HdrLen; -EINVAL for a host that is
+ * not IPv4 or IPv6 (or mapped IPv4), or a path length that is not a multiple of 4.
  */
 int scion_build_hdr(struct wr *w, const struct scion_hdr *h);
 
@@ -107,7 +110,7 @@ int scion_udp_parse(const struct scion_pkt *pkt, struct scion_udp *out);
 /**
  * scion_udp_build() - A whole SCION/UDP packet into @buf.
  * @h: next_hdr and payload_len are ignored and filled in
- * Return: its length, or -EMSGSIZE.
+ * Return: its length, or as scion_build_hdr().
  */
 int scion_udp_build(uint8_t *buf, size_t cap, const struct scion_hdr *h, uint16_t src_port,
 		    uint16_t dst_port, const void *data, size_t len);
@@ -138,17 +141,22 @@ int scion_path_reverse(const uint8_t *path, size_t len, uint8_t *out);
 
 /**
  * scion_path_interfaces() - Interface ids in travel order, pairs of (out of an AS, into the next).
- * @max: room in @out
+ * @max: room in @out, which an error leaves partly written
  * Return: how many (even), or -EBADMSG, -ENOSPC.
+ * Also -EBADMSG: segments that do not agree on peering, or one hop without it (routers refuse both).
  */
 int scion_path_interfaces(const uint8_t *path, size_t len, uint16_t *out, size_t max);
 
-/* scion_path_expiry() - Unix seconds at which the first hop field expires; 0 for an empty path. */
+/*
+ * scion_path_expiry() - Unix seconds at which the first hop field expires; 0 for an empty path,
+ * -EBADMSG (so: long ago) for a malformed one.
+ */
 int64_t scion_path_expiry(const uint8_t *path, size_t len);
 
 /**
- * scion_path_set_alert() - Set the router alert bit for the far end of the last link, so that the last
- * router answers an SCMP traceroute request; @path is changed in place.
+ * scion_path_set_alert_last() - Set the router alert bit for the far end of the last link, so that the
+ * last router answers an SCMP traceroute request; @path is changed in place.
+ * Return: 0 or -EBADMSG.
  */
 int scion_path_set_alert_last(uint8_t *path, size_t len);
 

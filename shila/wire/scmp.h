@@ -27,7 +27,7 @@ struct scmp_msg {
 	struct isd_as ia;	  /* 5, 6, 131 */
 	uint64_t ingress, egress; /* 5: egress only; 6: both; 131: ingress is the interface */
 	uint16_t id, seq;	  /* 128..131 */
-	const uint8_t *data;	  /* errors: the quote; echo: the data */
+	const uint8_t *data;	  /* errors: the quote; echo: the data; else what is left (nothing) */
 	size_t len;
 };
 
