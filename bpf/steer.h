@@ -1,13 +1,15 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 #ifndef SHILA_BPF_STEER_H
 #define SHILA_BPF_STEER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
  * Which worker carries a flow: a pure function of its two ports (host byte order, any order), the
  * same in the daemon, in the peer and in the BPF program that steers the TUN queues.
- * Neither TCP nor UDP, or a later IP fragment: worker 0.
+ * Neither TCP nor UDP, or an IP fragment (also the first one: only with the others it is a packet), or
+ * behind IPv6 extension headers: worker 0. This header is compiled into both.
  */
 static inline uint32_t steer_worker(uint16_t port_a, uint16_t port_b, uint32_t workers)
 {
@@ -15,10 +17,55 @@ static inline uint32_t steer_worker(uint16_t port_a, uint16_t port_b, uint32_t w
 }
 
 /**
+ * steer_choose() - Worker of the IP packet in @ctx.
+ * @load: copies @len bytes at offset @off of the packet to @to; not 0 if there are fewer
+ */
+static inline __attribute__((always_inline)) uint32_t
+steer_choose(const void *ctx, long (*load)(const void *ctx, uint32_t off, void *to, uint32_t len),
+	     uint32_t workers)
+{
+	uint8_t ip[10], ports[4], proto;
+	uint32_t l4_off;
+
+	if (load(ctx, 0, ip, sizeof(ip)))
+		return 0;
+	if (ip[0] >> 4 == 4) {
+		if ((ip[6] & 0x3f) | ip[7]) /* more fragments, fragment offset */
+			return 0;
+		l4_off = (ip[0] & 0xfu) * 4;
+		if (l4_off < 20)
+			return 0;
+		proto = ip[9];
+	} else if (ip[0] >> 4 == 6) {
+		l4_off = 40;
+		proto = ip[6];
+	} else {
+		return 0;
+	}
+	if ((proto != 6 && proto != 17) || load(ctx, l4_off, ports, sizeof(ports)))
+		return 0;
+	return steer_worker((uint16_t)(ports[0] << 8 | ports[1]), (uint16_t)(ports[2] << 8 | ports[3]),
+			    workers);
+}
+
+#ifndef __bpf__
+
+/* steer_packet() - Worker of a whole IP packet, or of its first bytes up to the ports. */
+uint32_t steer_packet(const uint8_t *pkt, size_t len, uint32_t workers);
+
+/**
+ * steer_load() - Load the steering program for @workers queues.
+ * Return: its descriptor, or -EPERM, -ENOSYS and others where the kernel refuses it.
+ */
+int steer_load(uint32_t workers);
+
+/**
  * steer_attach() - Load the steering program for @workers queues and attach it to a TUN device.
  * @tun_fd: any queue of the device
  * Return: 0; -EPERM, -ENOSYS and others where the kernel refuses it (the caller goes on with one worker).
  */
 int steer_attach(int tun_fd, uint32_t workers);
+
+#endif
 
 #endif
