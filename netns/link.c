@@ -255,26 +255,6 @@ static int address_ensure(struct nl_sock *sock, int ifindex, const struct ip_add
 	return nle;
 }
 
-/* Remove the addresses of a device that are not listed. */
-static int addresses_prune(struct nl_sock *sock, int ifindex, const struct netns_tun *tun)
-{
-	struct nl_cache *cache;
-	int nle = rtnl_addr_alloc_cache(sock, &cache);
-
-	if (nle < 0)
-		return nle;
-	for (struct nl_object *o = nl_cache_get_first(cache); o && !nle; o = nl_cache_get_next(o)) {
-		struct rtnl_addr *addr = (struct rtnl_addr *)o;
-		struct ip_addr a = addr_of_nl(rtnl_addr_get_local(addr));
-
-		if (rtnl_addr_get_ifindex(addr) == ifindex &&
-		    !is_listed(&a, tun->addresses, tun->num_addresses))
-			nle = rtnl_addr_delete(sock, addr, 0);
-	}
-	nl_cache_free(cache);
-	return nle;
-}
-
 /* Addresses of a device, at most @max. Return: how many or a libnl error. */
 static int addresses_get(struct nl_sock *sock, int ifindex, struct ip_addr *out, int max)
 {
@@ -451,11 +431,25 @@ static bool fits_tun(const struct our_rule *rule, void *ctx)
 	return listed == (tun->table && rule->table == tun->table);
 }
 
+/* Addresses that lose their rules. */
+struct sources {
+	const struct ip_addr *list;
+	size_t count;
+};
+
 static bool has_other_source(const struct our_rule *rule, void *ctx)
 {
-	const struct netns_tun *tun = ctx;
+	const struct sources *gone = ctx;
 
-	return !is_listed(&rule->src, tun->addresses, tun->num_addresses);
+	return !is_listed(&rule->src, gone->list, gone->count);
+}
+
+static int rules_remove(struct nl_sock *sock, const struct ip_addr *list, size_t count)
+{
+	struct sources gone = { list, count };
+	int nle = rules_prune(sock, AF_INET, has_other_source, &gone);
+
+	return nle ? nle : rules_prune(sock, AF_INET6, has_other_source, &gone);
 }
 
 /* What a sweep looks at, and the addresses of the rules that it removed. */
@@ -507,6 +501,30 @@ static int rules_ensure(struct nl_sock *sock, const struct netns_tun *tun)
 		nle = rules_prune(sock, AF_INET, fits_tun, ctx);
 	if (!nle)
 		nle = rules_prune(sock, AF_INET6, fits_tun, ctx);
+	return nle;
+}
+
+/* Remove the addresses of a device that are not listed, and our rules about them. */
+static int addresses_prune(struct nl_sock *sock, int ifindex, const struct netns_tun *tun)
+{
+	struct nl_cache *cache;
+	int nle = rtnl_addr_alloc_cache(sock, &cache);
+
+	if (nle < 0)
+		return nle;
+	for (struct nl_object *o = nl_cache_get_first(cache); o && !nle; o = nl_cache_get_next(o)) {
+		struct rtnl_addr *addr = (struct rtnl_addr *)o;
+		struct ip_addr a = addr_of_nl(rtnl_addr_get_local(addr));
+
+		if (rtnl_addr_get_ifindex(addr) != ifindex ||
+		    is_listed(&a, tun->addresses, tun->num_addresses))
+			continue;
+		if (a.len)
+			nle = rules_remove(sock, &a, 1);
+		if (!nle)
+			nle = rtnl_addr_delete(sock, addr, 0);
+	}
+	nl_cache_free(cache);
 	return nle;
 }
 
@@ -672,15 +690,12 @@ free_sock:
 /* Rules and device; @link is borrowed. */
 static int link_remove(struct nl_sock *sock, struct rtnl_link *link)
 {
-	struct netns_tun tun = { 0 };
-	int nle, n = addresses_get(sock, rtnl_link_get_ifindex(link), tun.addresses, 8);
+	struct ip_addr list[16];
+	int nle, n = addresses_get(sock, rtnl_link_get_ifindex(link), list, 16);
 
 	if (n < 0)
 		return n;
-	tun.num_addresses = (size_t)n;
-	nle = rules_prune(sock, AF_INET, has_other_source, &tun);
-	if (!nle)
-		nle = rules_prune(sock, AF_INET6, has_other_source, &tun);
+	nle = rules_remove(sock, list, (size_t)n);
 	if (!nle)
 		nle = rtnl_link_delete(sock, link); /* its addresses and routes go with it */
 	if (nle == -NLE_NODEV || nle == -NLE_OBJ_NOTFOUND)

@@ -17,4 +17,7 @@ struct unit_test {
 
 extern const struct unit_test unit_tests[];
 
+/* unit_skip() - Optional: why these tests cannot run here (exit code 77), NULL if they can. */
+const char *unit_skip(void) __attribute__((weak));
+
 #endif

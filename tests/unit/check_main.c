@@ -3,12 +3,17 @@
 
 #include <CUnit/Basic.h>
 #include <errno.h>
+#include <stdio.h>
 
 int main(void)
 {
 	CU_pSuite suite;
 	unsigned int failed;
 
+	if (unit_skip && unit_skip()) {
+		printf("skipped: %s\n", unit_skip());
+		return 77;
+	}
 	if (CU_initialize_registry() != CUE_SUCCESS)
 		return 2;
 	suite = CU_add_suite(program_invocation_short_name, NULL, NULL);
