@@ -17,14 +17,20 @@
  */
 
 #define SCION_MAX_HDR_LEN  1020 /* HdrLen is 8 bits of 4-byte units */
-#define SCION_MAX_HOPS	   64
-#define SCION_MAX_INF	   3
+#define SCION_MAX_HOPS     64
+#define SCION_MAX_INF      3
 #define SCION_MAX_PATH_LEN (4 + 8 * SCION_MAX_INF + 12 * SCION_MAX_HOPS)
 #define SCION_UDP_HDR_LEN  8
 
 enum scion_path_type { SCION_PATH_EMPTY = 0, SCION_PATH_SCION = 1 };
 
-enum scion_l4 { SCION_L4_TCP = 6, SCION_L4_UDP = 17, SCION_L4_HBH = 200, SCION_L4_E2E = 201, SCION_L4_SCMP = 202 };
+enum scion_l4 {
+	SCION_L4_TCP = 6,
+	SCION_L4_UDP = 17,
+	SCION_L4_HBH = 200,
+	SCION_L4_E2E = 201,
+	SCION_L4_SCMP = 202
+};
 
 /* A parsed packet; pointers look into the packet. Numbers are in host byte order. */
 struct scion_pkt {
@@ -41,7 +47,7 @@ struct scion_pkt {
 	uint16_t hdr_len;  /* common + address + path */
 	uint8_t l4_proto;  /* after extension headers */
 	const uint8_t *l4; /* layer-4 header */
-	size_t l4_len;	   /* layer-4 header and data */
+	size_t l4_len;     /* layer-4 header and data */
 };
 
 /**
@@ -50,16 +56,16 @@ struct scion_pkt {
  * @out:     written only on success
  * Return: 0; -EBADMSG malformed (lengths, pointers, segments);
  *         -EPROTONOSUPPORT other path type; -EAFNOSUPPORT other host address type.
- * The path is checked as far as scion_path_check() does, and must be at its last hop. IPv6 hosts that
- * are mapped IPv4 count as another address type. Layer 4 is not looked at.
+ * The path is checked as far as scion_path_check() does, and must be at its last hop. IPv6 hosts
+ * that are mapped IPv4 count as another address type. Layer 4 is not looked at.
  */
 int scion_parse(const uint8_t *p, size_t len, struct scion_pkt *out);
 
 /**
  * scion_parse_quote() - Parse a packet quoted in an SCMP error, which may be cut off anywhere
  * behind the path.
- * Like scion_parse(), but PayloadLen need not be what is there, the current hop field may be any, and
- * l4_len is what is left of the quote (possibly 0). If that ends inside of an extension header,
+ * Like scion_parse(), but PayloadLen need not be what is there, the current hop field may be any,
+ * and l4_len is what is left of the quote (possibly 0). If that ends inside of an extension header,
  * l4_proto is the extension's number and l4_len 0.
  */
 int scion_parse_quote(const uint8_t *p, size_t len, struct scion_pkt *out);
@@ -80,8 +86,8 @@ struct scion_hdr {
 
 /**
  * scion_build_hdr() - Write common header, address header and path.
- * Return: its length; -EMSGSIZE if it does not fit into @w or into HdrLen; -EINVAL for a host that is
- * not IPv4 or IPv6 (or mapped IPv4), or a path length that is not a multiple of 4.
+ * Return: its length; -EMSGSIZE if it does not fit into @w or into HdrLen; -EINVAL for a host that
+ * is not IPv4 or IPv6 (or mapped IPv4), or a path length that is not a multiple of 4.
  */
 int scion_build_hdr(struct wr *w, const struct scion_hdr *h);
 
@@ -143,7 +149,7 @@ int scion_path_reverse(const uint8_t *path, size_t len, uint8_t *out);
  * scion_path_interfaces() - Interface ids in travel order, pairs of (out of an AS, into the next).
  * @max: room in @out, which an error leaves partly written
  * Return: how many (even), or -EBADMSG, -ENOSPC.
- * Also -EBADMSG: segments that do not agree on peering, or one hop without it (routers refuse both).
+ * What routers refuse is malformed too: segments that do not agree on peering, one hop without it.
  */
 int scion_path_interfaces(const uint8_t *path, size_t len, uint16_t *out, size_t max);
 
@@ -154,8 +160,9 @@ int scion_path_interfaces(const uint8_t *path, size_t len, uint16_t *out, size_t
 int64_t scion_path_expiry(const uint8_t *path, size_t len);
 
 /**
- * scion_path_set_alert_last() - Set the router alert bit for the far end of the last link, so that the
- * last router answers an SCMP traceroute request; @path is changed in place.
+ * scion_path_set_alert_last() - Set the router alert bit for the far end of the last link, so that
+ * the last router answers an SCMP traceroute request; @path is changed in place.
+ *
  * Return: 0 or -EBADMSG.
  */
 int scion_path_set_alert_last(uint8_t *path, size_t len);

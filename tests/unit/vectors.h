@@ -10,8 +10,8 @@
 
 /**
  * vector_load() - Bytes of tests/vectors/@name.hex: hex digits, spaces, and comments behind #.
- * Return: how many; -ENOENT no such file (or SHILA_VECTORS is not set); -EBADMSG something else than
- *         hex in it; -ENOSPC more than @cap.
+ * Return: how many; -ENOENT no such file (or SHILA_VECTORS is not set); -EBADMSG something else
+ * than hex in it; -ENOSPC more than @cap.
  */
 static inline int vector_load(const char *name, uint8_t *buf, size_t cap)
 {

@@ -68,10 +68,12 @@ static void test_pieces(void)
 	}
 	CHECK("cut at any even offset", wrong == 0);
 	sum = csum_add_be32(csum_add_be16(0, 0x1234), 0x56789abc);
-	CHECK("numbers", swap(csum_fold(sum)) == plain_sum((uint8_t[]){ 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc }, 6));
+	CHECK("numbers", swap(csum_fold(sum)) ==
+				 plain_sum((uint8_t[]){ 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc }, 6));
 }
 
-/* The table of the upstream checksum test: two zero bytes, then these, from 1-ff00:0:110,174.16.4.1. */
+/* The table of the upstream checksum test: two zero bytes, then these, from
+ * 1-ff00:0:110,174.16.4.1. */
 static void test_scion_pseudo(void)
 {
 	static const struct {
@@ -80,8 +82,20 @@ static void test_scion_pseudo(void)
 		uint16_t want;
 	} rows[] = {
 		{ "IPv4", { 172, 16, 4, 2 }, 4, 1, { 0, 0, 0xaa, 0xbb, 0xcc, 0xdd }, 6, 0x2615 },
-		{ "odd", { 172, 16, 4, 2 }, 4, 1, { 0, 0, 0xaa, 0xbb, 0xcc, 0xdd, 0xee }, 7, 0x3813 },
-		{ "IPv6", { 0xde, 0xad, [14] = 0xbe, 0xef }, 16, 17, { 0, 0, 0xaa, 0xbb, 0xcc, 0xdd }, 6, 0x387a },
+		{ "odd",
+		  { 172, 16, 4, 2 },
+		  4,
+		  1,
+		  { 0, 0, 0xaa, 0xbb, 0xcc, 0xdd, 0xee },
+		  7,
+		  0x3813 },
+		{ "IPv6",
+		  { 0xde, 0xad, [14] = 0xbe, 0xef },
+		  16,
+		  17,
+		  { 0, 0, 0xaa, 0xbb, 0xcc, 0xdd },
+		  6,
+		  0x387a },
 		{ "service", { 0, 2 }, 4, 223, { 0, 0, 0xaa, 0xbb, 0xcc, 0xdd }, 6, 0xd547 },
 	};
 

@@ -40,26 +40,26 @@ struct row {
 };
 
 static const struct row packets[] = {
-	{ "scion_one_segment_sent", false, 1, 0, "1-ff00:0:112,10.2.0.2", "1-ff00:0:111,10.1.0.2", 36,
-	  31000, 31001, 5 },
+	{ "scion_one_segment_sent", false, 1, 0, "1-ff00:0:112,10.2.0.2", "1-ff00:0:111,10.1.0.2",
+	  36, 31000, 31001, 5 },
 	{ "scion_one_segment_delivered", true, 1, 0, "1-ff00:0:112,10.2.0.2",
 	  "1-ff00:0:111,10.1.0.2", 36, 31000, 31001, 5 },
 	{ "scion_up_down_sent", false, 1, 0, "1-ff00:0:112,10.2.0.2", "1-ff00:0:111,10.1.0.2", 68,
 	  31000, 31001, 5 },
-	{ "scion_up_down_delivered", true, 1, 0, "1-ff00:0:112,10.2.0.2", "1-ff00:0:111,10.1.0.2", 68,
-	  31000, 31001, 5 },
+	{ "scion_up_down_delivered", true, 1, 0, "1-ff00:0:112,10.2.0.2", "1-ff00:0:111,10.1.0.2",
+	  68, 31000, 31001, 5 },
 	{ "scion_up_down_reply", false, 1, 0, "1-ff00:0:111,10.1.0.2", "1-ff00:0:112,10.2.0.2", 68,
 	  31001, 31000, 5 },
-	{ "scion_three_segments", true, 0xabcde, 0xb8,
-	  "65535-ffff:ffff:fffe,fd00:1:2:3:4:5:6:d", "2-64513,2001:db8::c", 148, 30000, 65535, 99 },
+	{ "scion_three_segments", true, 0xabcde, 0xb8, "65535-ffff:ffff:fffe,fd00:1:2:3:4:5:6:d",
+	  "2-64513,2001:db8::c", 148, 30000, 65535, 99 },
 	{ "scion_shortcut", true, 0x12345, 0, "65535-ffff:ffff:fffe,fd00:1:2:3:4:5:6:d",
 	  "1-ff00:0:111,10.1.0.2", 68, 40000, 40001, 8 },
 	{ "scion_peering", true, 0x54321, 0x02, "1-ff00:0:112,10.2.0.2", "2-64513,2001:db8::c", 68,
 	  40002, 40003, 7 },
-	{ "scion_peering_one_hop", true, 0x99999, 0, "1-ff00:0:112,10.2.0.2", "1-ff00:0:111,10.1.0.2",
-	  44, 40004, 40005, 7 },
-	{ "scion_no_path", true, 0xfffff, 0xff, "1-64512,2001:db8::1", "1-64512,2001:db8::2", 0, 1, 2,
-	  0 },
+	{ "scion_peering_one_hop", true, 0x99999, 0, "1-ff00:0:112,10.2.0.2",
+	  "1-ff00:0:111,10.1.0.2", 44, 40004, 40005, 7 },
+	{ "scion_no_path", true, 0xfffff, 0xff, "1-64512,2001:db8::1", "1-64512,2001:db8::2", 0, 1,
+	  2, 0 },
 	{ "scion_extensions", true, 0xe5, 0, "1-ff00:0:112,10.2.0.2", "1-ff00:0:111,10.1.0.2", 36,
 	  31000, 31001, 17 },
 	{ "golden_empty_udp", true, 0xdead, 0xb8, "1-ff00:0:111,2001:db8::68",
@@ -89,17 +89,17 @@ static void test_vectors(void)
 		dst = (struct scion_addr){ quote.dst_ia, scion_pkt_dst(&quote) };
 		src = (struct scion_addr){ quote.src_ia, scion_pkt_src(&quote) };
 		CHECK("addresses of the row", !scion_addr_parse(row->dst, &want_dst) &&
-					      !scion_addr_parse(row->src, &want_src));
+						      !scion_addr_parse(row->src, &want_src));
 		CHECK("destination", scion_addr_eq(&dst, &want_dst));
 		CHECK("source", scion_addr_eq(&src, &want_src));
-		CHECK("flow", quote.flow_id == row->flow_id &&
-			      quote.traffic_class == row->traffic_class);
+		CHECK("flow",
+		      quote.flow_id == row->flow_id && quote.traffic_class == row->traffic_class);
 		CHECK("path", quote.path_len == row->path_len && !quote.path == !row->path_len &&
-			      quote.path_type == !!row->path_len);
-		CHECK("layer 4", quote.l4_proto == SCION_L4_UDP &&
-				 quote.l4 + quote.l4_len == buf + len);
+				      quote.path_type == !!row->path_len);
+		CHECK("layer 4",
+		      quote.l4_proto == SCION_L4_UDP && quote.l4 + quote.l4_len == buf + len);
 		CHECK("UDP", !scion_udp_parse(&quote, &udp) && udp.src_port == row->src_port &&
-			     udp.dst_port == row->dst_port && udp.len == row->data_len);
+				     udp.dst_port == row->dst_port && udp.len == row->data_len);
 
 		h = hdr_of(&quote);
 		n = scion_udp_build(built, sizeof(built), &h, udp.src_port, udp.dst_port, udp.data,
@@ -128,12 +128,21 @@ static void test_malformed(void)
 		{ "a byte more", "scion_up_down_delivered", { { 0 } }, -1, -EBADMSG },
 		{ "HdrLen one word more", "scion_up_down_delivered", { { 5, 27 } }, -4, -EBADMSG },
 		{ "HdrLen one word less", "scion_up_down_delivered", { { 5, 25 } }, 4, -EBADMSG },
-		{ "HdrLen one word more, in place", "scion_up_down_delivered", { { 5, 27 }, { 7, 9 } }, 0,
+		{ "HdrLen one word more, in place",
+		  "scion_up_down_delivered",
+		  { { 5, 27 }, { 7, 9 } },
+		  0,
 		  -EBADMSG },
-		{ "HdrLen inside of the path", "scion_up_down_delivered", { { 5, 20 }, { 7, 37 } }, 0,
+		{ "HdrLen inside of the path",
+		  "scion_up_down_delivered",
+		  { { 5, 20 }, { 7, 37 } },
+		  0,
 		  -EBADMSG },
-		{ "HdrLen inside of the address header", "scion_up_down_delivered",
-		  { { 5, 8 }, { 7, 85 } }, 0, -EBADMSG },
+		{ "HdrLen inside of the address header",
+		  "scion_up_down_delivered",
+		  { { 5, 8 }, { 7, 85 } },
+		  0,
+		  -EBADMSG },
 		{ "HdrLen 0", "scion_up_down_delivered", { { 5, 0 }, { 7, 117 } }, 0, -EBADMSG },
 		{ "HdrLen past the end", "scion_up_down_delivered", { { 5, 255 } }, 0, -EBADMSG },
 		{ "OneHop path", "scion_up_down_delivered", { { 8, 2 } }, 0, -EPROTONOSUPPORT },
@@ -141,28 +150,57 @@ static void test_malformed(void)
 		{ "path type 255", "scion_up_down_delivered", { { 8, 255 } }, 0, -EPROTONOSUPPORT },
 		{ "empty path with bytes", "scion_up_down_delivered", { { 8, 0 } }, 0, -EBADMSG },
 		{ "path without bytes", "scion_no_path", { { 8, 1 } }, 0, -EBADMSG },
-		{ "service as destination", "scion_up_down_delivered", { { 9, 0x40 } }, 0, -EAFNOSUPPORT },
-		{ "service as source", "scion_up_down_delivered", { { 9, 0x04 } }, 0, -EAFNOSUPPORT },
+		{ "service as destination",
+		  "scion_up_down_delivered",
+		  { { 9, 0x40 } },
+		  0,
+		  -EAFNOSUPPORT },
+		{ "service as source",
+		  "scion_up_down_delivered",
+		  { { 9, 0x04 } },
+		  0,
+		  -EAFNOSUPPORT },
 		{ "8-byte host", "scion_up_down_delivered", { { 9, 0x10 } }, 0, -EAFNOSUPPORT },
 		{ "type 3 host", "scion_up_down_delivered", { { 9, 0x0f } }, 0, -EAFNOSUPPORT },
 		{ "IPv6 said of IPv4", "scion_up_down_delivered", { { 9, 0x30 } }, 0, -EBADMSG },
-		{ "both, past the header", "scion_one_segment_delivered", { { 5, 14 }, { 7, 29 }, { 9, 0x33 } },
-		  0, -EBADMSG },
-		{ "reserved bits set", "scion_up_down_delivered", { { 10, 0xff }, { 11, 0xff } }, 0, 0 },
+		{ "both, past the header",
+		  "scion_one_segment_delivered",
+		  { { 5, 14 }, { 7, 29 }, { 9, 0x33 } },
+		  0,
+		  -EBADMSG },
+		{ "reserved bits set",
+		  "scion_up_down_delivered",
+		  { { 10, 0xff }, { 11, 0xff } },
+		  0,
+		  0 },
 		{ "CurrHF not the last", "scion_up_down_delivered", { { 36, 0x42 } }, 0, -EBADMSG },
 		{ "CurrHF past the end", "scion_up_down_delivered", { { 36, 0x44 } }, 0, -EBADMSG },
 		{ "CurrINF wrong", "scion_up_down_delivered", { { 36, 0x03 } }, 0, -EBADMSG },
 		{ "segment lengths", "scion_up_down_delivered", { { 39, 0x81 } }, 0, -EBADMSG },
-		{ "more hops than bytes", "scion_up_down_delivered", { { 36, 0x44 }, { 39, 0xc0 } }, 0,
+		{ "more hops than bytes",
+		  "scion_up_down_delivered",
+		  { { 36, 0x44 }, { 39, 0xc0 } },
+		  0,
 		  -EBADMSG },
-		{ "fewer hops than bytes", "scion_up_down_delivered", { { 36, 0x42 }, { 39, 0x40 } }, 0,
+		{ "fewer hops than bytes",
+		  "scion_up_down_delivered",
+		  { { 36, 0x42 }, { 39, 0x40 } },
+		  0,
 		  -EBADMSG },
-		{ "unknown layer 4 is not looked at", "scion_up_down_delivered", { { 4, 99 } }, 0, 0 },
+		{ "unknown layer 4 is not looked at",
+		  "scion_up_down_delivered",
+		  { { 4, 99 } },
+		  0,
+		  0 },
 		{ "hop-by-hop past the end", "scion_extensions", { { 73, 10 } }, 0, -EBADMSG },
 		{ "end-to-end past the end", "scion_extensions", { { 81, 8 } }, 0, -EBADMSG },
 		{ "hop-by-hop twice", "scion_extensions", { { 72, 200 } }, 0, -EBADMSG },
 		{ "end-to-end twice", "scion_extensions", { { 80, 201 } }, 0, -EBADMSG },
-		{ "end-to-end first", "scion_extensions", { { 4, 201 }, { 72, 200 } }, 0, -EBADMSG },
+		{ "end-to-end first",
+		  "scion_extensions",
+		  { { 4, 201 }, { 72, 200 } },
+		  0,
+		  -EBADMSG },
 		{ "end-to-end only", "scion_extensions", { { 4, 201 }, { 72, 17 } }, 0, 0 },
 		{ "extension fills the packet", "scion_extensions", { { 81, 7 } }, 1, -EBADMSG },
 	};
@@ -177,7 +215,8 @@ static void test_malformed(void)
 				buf[rows[i].set[k].at] = rows[i].set[k].v;
 		memset(&pkt, 0xee, sizeof(pkt));
 		was = pkt;
-		CHECK(rows[i].why, scion_parse(buf, len - (size_t)rows[i].cut, &pkt) == rows[i].err);
+		CHECK(rows[i].why,
+		      scion_parse(buf, len - (size_t)rows[i].cut, &pkt) == rows[i].err);
 		CHECK("failure leaves the output alone",
 		      !rows[i].err || !memcmp(&pkt, &was, sizeof(pkt)));
 	}
@@ -207,7 +246,8 @@ static void test_cut(void)
 		int wrong = 0;
 
 		for (size_t n = 0; n < len; n++) {
-			uint8_t *exact = malloc(n ? n : 1); /* so that a sanitizer sees a read past it */
+			uint8_t *exact =
+				malloc(n ? n : 1); /* so that a sanitizer sees a read past it */
 			struct scion_pkt pkt;
 			int err;
 
@@ -227,12 +267,12 @@ static void test_quote_in_extension(void)
 	struct scion_pkt pkt;
 
 	load("scion_extensions", buf, sizeof(buf));
-	CHECK("inside of the first", !scion_parse_quote(buf, 79, &pkt) && !pkt.l4_len &&
-				     pkt.l4_proto == SCION_L4_HBH);
-	CHECK("behind the first", !scion_parse_quote(buf, 80, &pkt) && !pkt.l4_len &&
-				  pkt.l4_proto == SCION_L4_E2E);
-	CHECK("behind both", !scion_parse_quote(buf, 84, &pkt) && !pkt.l4_len &&
-			     pkt.l4_proto == SCION_L4_UDP);
+	CHECK("inside of the first",
+	      !scion_parse_quote(buf, 79, &pkt) && !pkt.l4_len && pkt.l4_proto == SCION_L4_HBH);
+	CHECK("behind the first",
+	      !scion_parse_quote(buf, 80, &pkt) && !pkt.l4_len && pkt.l4_proto == SCION_L4_E2E);
+	CHECK("behind both",
+	      !scion_parse_quote(buf, 84, &pkt) && !pkt.l4_len && pkt.l4_proto == SCION_L4_UDP);
 	CHECK("in the UDP header", !scion_parse_quote(buf, 88, &pkt) && pkt.l4_len == 4);
 	buf[7] -= 4; /* PayloadLen less than there is: parameter problem 19 quotes such packets */
 	CHECK("longer than it says", !scion_parse_quote(buf, 109, &pkt) && pkt.l4_len == 21);
@@ -316,8 +356,10 @@ static void test_build_limits(void)
 	CHECK("no room", scion_build_hdr(&w, &h) == -EMSGSIZE && w.left == 95);
 	w = wr_init(buf, 96);
 	CHECK("just room", scion_build_hdr(&w, &h) == 96 && !w.left && !w.bad);
-	CHECK("longest UDP", scion_udp_build(buf, sizeof(buf), &h, 1, 2, data, 65527) == 96 + 65535);
-	CHECK("too long UDP", scion_udp_build(buf, sizeof(buf), &h, 1, 2, data, 65528) == -EMSGSIZE);
+	CHECK("longest UDP",
+	      scion_udp_build(buf, sizeof(buf), &h, 1, 2, data, 65527) == 96 + 65535);
+	CHECK("too long UDP",
+	      scion_udp_build(buf, sizeof(buf), &h, 1, 2, data, 65528) == -EMSGSIZE);
 	CHECK("no room for UDP", scion_udp_build(buf, 96 + 8, &h, 1, 2, data, 1) == -EMSGSIZE);
 	CHECK("just room for UDP", scion_udp_build(buf, 96 + 9, &h, 1, 2, data, 1) == 105);
 	h.src.host.len = 0;
@@ -327,8 +369,8 @@ static void test_build_limits(void)
 	CHECK("mapped source", scion_udp_build(buf, sizeof(buf), &h, 1, 2, data, 1) == -EINVAL);
 	scion_addr_parse("1-64512,10.0.0.1", &h.src);
 	h.flow_id = 0xfff00001;
-	CHECK("flow id has 20 bits", scion_udp_build(buf, sizeof(buf), &h, 1, 2, NULL, 0) > 0 &&
-				     get_be32(buf) == 1);
+	CHECK("flow id has 20 bits",
+	      scion_udp_build(buf, sizeof(buf), &h, 1, 2, NULL, 0) > 0 && get_be32(buf) == 1);
 }
 
 const struct unit_test unit_tests[] = {

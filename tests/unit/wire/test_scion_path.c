@@ -6,7 +6,8 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* A path of up to three segments with these C flags whose hop fields are told apart by their bytes. */
+/* A path of up to three segments with these C flags whose hop fields are told apart by their bytes.
+ */
 static size_t make_path(uint8_t *path, const uint8_t len[3], const uint8_t cons[3], unsigned int hf)
 {
 	struct wr w = wr_init(path, SCION_MAX_PATH_LEN);
@@ -64,8 +65,8 @@ static void test_meta(void)
 	}
 	r = rd_init(rows[3].b, 4);
 	CHECK("fields", !scion_path_meta_parse(&r, &m) && m.curr_inf == 2 && m.curr_hf == 5 &&
-			m.seg_len[0] == 2 && m.seg_len[1] == 2 && m.seg_len[2] == 2 &&
-			m.num_inf == 3 && m.num_hf == 6 && r.left == 0);
+				m.seg_len[0] == 2 && m.seg_len[1] == 2 && m.seg_len[2] == 2 &&
+				m.num_inf == 3 && m.num_hf == 6 && r.left == 0);
 	r = rd_init(rows[0].b, 3);
 	CHECK("cut", scion_path_meta_parse(&r, &m) == -EBADMSG);
 }
@@ -76,8 +77,13 @@ static void test_check_length(void)
 		uint8_t len[3];
 		size_t want;
 	} rows[] = {
-		{ { 2 }, 36 }, { { 3 }, 48 }, { { 2, 2 }, 68 }, { { 2, 2, 2 }, 100 }, { { 3, 2, 3 }, 124 },
-		{ { 63, 1 }, 788 }, { { 30, 30, 4 }, SCION_MAX_PATH_LEN },
+		{ { 2 }, 36 },
+		{ { 3 }, 48 },
+		{ { 2, 2 }, 68 },
+		{ { 2, 2, 2 }, 100 },
+		{ { 3, 2, 3 }, 124 },
+		{ { 63, 1 }, 788 },
+		{ { 30, 30, 4 }, SCION_MAX_PATH_LEN },
 	};
 	uint8_t path[SCION_MAX_PATH_LEN + 1] = { 0 };
 	struct scion_path_meta m;
@@ -118,10 +124,10 @@ static void test_reverse_table(void)
 
 			scion_path_check(path, len, &was);
 			CHECK(rows[i].why, !scion_path_reverse(path, len, out) &&
-					   !scion_path_check(out, len, &m));
+						   !scion_path_check(out, len, &m));
 			CHECK("segment lengths", !memcmp(m.seg_len, rows[i].rev_len, 3));
-			CHECK("pointers", m.curr_hf == n - 1 - hf &&
-					  m.curr_inf == num_inf - 1 - was.curr_inf);
+			CHECK("pointers",
+			      m.curr_hf == n - 1 - hf && m.curr_inf == num_inf - 1 - was.curr_inf);
 			for (unsigned int k = 0; k < num_inf; k++) {
 				const uint8_t *from = path + 4 + 8 * (num_inf - 1 - k);
 
@@ -157,7 +163,8 @@ static void test_reverse_vectors(void)
 	size_t reply_len = vector_path("scion_up_down_reply", buf_b, sizeof(buf_b), &reply);
 
 	CHECK("the reply's path is the delivered one reversed",
-	      len == reply_len && !scion_path_reverse(delivered, len, out) && !memcmp(out, reply, len));
+	      len == reply_len && !scion_path_reverse(delivered, len, out) &&
+		      !memcmp(out, reply, len));
 	for (uint8_t hf = 0; hf < 4; hf++) { /* as if it had been received anywhere on its way */
 		memcpy(in, delivered, len);
 		in[0] = (uint8_t)((hf >= 2) << 6 | hf);
@@ -168,7 +175,8 @@ static void test_reverse_vectors(void)
 	memcpy(in, delivered, len);
 	in[len - 12] |= 0x03;
 	in[len - 24] |= 0x01;
-	CHECK("router alert bits go", !scion_path_reverse(in, len, out) && !memcmp(out, reply, len));
+	CHECK("router alert bits go",
+	      !scion_path_reverse(in, len, out) && !memcmp(out, reply, len));
 	in[0] = 0x44;
 	memset(out, 0xee, sizeof(out));
 	CHECK("bad pointer", scion_path_reverse(in, len, out) == -EBADMSG && out[0] == 0xee);
@@ -186,7 +194,9 @@ static void test_interfaces(void)
 		{ "scion_one_segment_sent", { 1, 41 }, 2 },
 		{ "scion_up_down_sent", { 41, 1, 2, 42 }, 4 },
 		{ "scion_up_down_reply", { 42, 2, 1, 41 }, 4 },
-		{ "scion_three_segments", { 11, 12, 13, 14, 15, 16, 22, 23, 24, 25, 31, 32, 33, 34 }, 14 },
+		{ "scion_three_segments",
+		  { 11, 12, 13, 14, 15, 16, 22, 23, 24, 25, 31, 32, 33, 34 },
+		  14 },
 		{ "scion_shortcut", { 41, 42, 51, 52 }, 4 },
 		{ "scion_peering", { 61, 62, 71, 72, 63, 64 }, 6 },
 		{ "scion_peering_one_hop", { 71, 72 }, 2 },
@@ -204,16 +214,19 @@ static void test_interfaces(void)
 		CHECK(rows[i].vector, n == rows[i].n && !memcmp(ifs, rows[i].want, (size_t)n * 2));
 		CHECK("exactly enough room",
 		      scion_path_interfaces(path, len, ifs, (size_t)n) == rows[i].n);
-		CHECK("too little room", scion_path_interfaces(path, len, ifs, (size_t)n - 1) == -ENOSPC);
+		CHECK("too little room",
+		      scion_path_interfaces(path, len, ifs, (size_t)n - 1) == -ENOSPC);
 		scion_path_reverse(path, len, rev);
-		CHECK("as many on the way back", scion_path_interfaces(rev, len, ifs, COUNT(ifs)) == n);
+		CHECK("as many on the way back",
+		      scion_path_interfaces(rev, len, ifs, COUNT(ifs)) == n);
 		for (int k = 0; k < n; k++)
 			wrong += ifs[k] != rows[i].want[n - 1 - k];
 		CHECK("in reverse order", !wrong);
 	}
 
 	len = make_path(buf, (uint8_t[3]){ 2, 1, 2 }, (uint8_t[3]){ 0, 0, 1 }, 0);
-	CHECK("a lone hop without peering", scion_path_interfaces(buf, len, ifs, COUNT(ifs)) == -EBADMSG);
+	CHECK("a lone hop without peering",
+	      scion_path_interfaces(buf, len, ifs, COUNT(ifs)) == -EBADMSG);
 	len = make_path(buf, (uint8_t[3]){ 2, 2 }, (uint8_t[3]){ 2, 1 }, 0);
 	CHECK("half a peering link", scion_path_interfaces(buf, len, ifs, COUNT(ifs)) == -EBADMSG);
 	len = make_path(buf, (uint8_t[3]){ 63, 1 }, (uint8_t[3]){ 2, 3 }, 0);

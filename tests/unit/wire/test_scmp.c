@@ -6,7 +6,10 @@
 #include "tests/unit/vectors.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define IA_110	 { 0x0001ff0000000110 }
+#define IA_110                                                                                     \
+	{                                                                                          \
+		0x0001ff0000000110                                                                 \
+	}
 
 static const struct {
 	const char *vector;
@@ -16,17 +19,25 @@ static const struct {
 	{ "scmp_dest_unreachable", { .type = SCMP_DEST_UNREACHABLE }, 812 },
 	{ "scmp_too_big", { .type = SCMP_PACKET_TOO_BIG, .mtu = 1280 }, 812 },
 	{ "scmp_path_expired",
-	  { .type = SCMP_PARAMETER_PROBLEM, .code = SCMP_CODE_PATH_EXPIRED, .pointer = 0x60 }, 300 },
+	  { .type = SCMP_PARAMETER_PROBLEM, .code = SCMP_CODE_PATH_EXPIRED, .pointer = 0x60 },
+	  300 },
 	{ "scmp_ext_if_down", { .type = SCMP_EXT_IF_DOWN, .ia = IA_110, .egress = 2 }, 812 },
 	{ "scmp_int_conn_down",
-	  { .type = SCMP_INT_CONN_DOWN, .ia = IA_110, .ingress = 1, .egress = 2 }, 108 },
+	  { .type = SCMP_INT_CONN_DOWN, .ia = IA_110, .ingress = 1, .egress = 2 },
+	  108 },
 	{ "scmp_quotes_echo", { .type = SCMP_EXT_IF_DOWN, .ia = IA_110, .egress = 2 }, 84 },
 	{ "scmp_echo_request", { .type = SCMP_ECHO_REQUEST, .id = 31000, .seq = 7 }, 3 },
 	{ "scmp_echo_reply", { .type = SCMP_ECHO_REPLY, .id = 31000, .seq = 65535 }, 64 },
-	{ "scmp_traceroute_request", { .type = SCMP_TRACEROUTE_REQUEST, .id = 31002, .seq = 3 }, 0 },
+	{ "scmp_traceroute_request",
+	  { .type = SCMP_TRACEROUTE_REQUEST, .id = 31002, .seq = 3 },
+	  0 },
 	{ "scmp_traceroute_reply",
-	  { .type = SCMP_TRACEROUTE_REPLY, .id = 31002, .seq = 3, .ia = { 0x0001ff0000000112 },
-	    .ingress = 41 }, 0 },
+	  { .type = SCMP_TRACEROUTE_REPLY,
+	    .id = 31002,
+	    .seq = 3,
+	    .ia = { 0x0001ff0000000112 },
+	    .ingress = 41 },
+	  0 },
 };
 
 static size_t load(const char *name, uint8_t *buf, size_t cap, struct scion_pkt *pkt)
@@ -59,15 +70,15 @@ static void test_vectors(void)
 		size_t len = load(rows[i].vector, buf, sizeof(buf), &pkt);
 		struct scion_hdr h = hdr_of(&pkt);
 
-		CHECK(rows[i].vector, !scmp_parse(&pkt, &m) && m.type == want->type &&
-				      m.code == want->code);
+		CHECK(rows[i].vector,
+		      !scmp_parse(&pkt, &m) && m.type == want->type && m.code == want->code);
 		CHECK("error block", m.mtu == want->mtu && m.pointer == want->pointer);
 		CHECK("interfaces", m.ia.v == want->ia.v && m.ingress == want->ingress &&
-				    m.egress == want->egress);
+					    m.egress == want->egress);
 		CHECK("identifier", m.id == want->id && m.seq == want->seq);
 		CHECK("quote or data", m.len == rows[i].len && m.data + m.len == buf + len);
 		CHECK("built again", scmp_build(built, sizeof(built), &h, &m) == (int)len &&
-				     !memcmp(built, buf, len));
+					     !memcmp(built, buf, len));
 		CHECK("just room", scmp_build(built, len, &h, &m) == (int)len);
 		CHECK("no room", scmp_build(built, len - 1, &h, &m) == -EMSGSIZE);
 	}
@@ -99,12 +110,16 @@ static void test_quotes(void)
 		struct scion_addr src, dst;
 
 		load(quotes[i].vector, buf, sizeof(buf), &pkt);
-		CHECK(quotes[i].vector, !scmp_parse(&pkt, &m) && !scmp_quote_parse(m.data, m.len, &q));
+		CHECK(quotes[i].vector,
+		      !scmp_parse(&pkt, &m) && !scmp_quote_parse(m.data, m.len, &q));
 		src = (struct scion_addr){ q.pkt.src_ia, scion_pkt_src(&q.pkt) };
 		dst = (struct scion_addr){ q.pkt.dst_ia, scion_pkt_dst(&q.pkt) };
-		CHECK("addresses of what we sent", scion_addr_eq(&src, &a) && scion_addr_eq(&dst, &b));
-		CHECK("layer 4", q.pkt.l4_proto == quotes[i].proto && q.has_ports == quotes[i].has_ports);
-		CHECK("ports", q.src_port == quotes[i].src_port && q.dst_port == quotes[i].dst_port);
+		CHECK("addresses of what we sent",
+		      scion_addr_eq(&src, &a) && scion_addr_eq(&dst, &b));
+		CHECK("layer 4",
+		      q.pkt.l4_proto == quotes[i].proto && q.has_ports == quotes[i].has_ports);
+		CHECK("ports",
+		      q.src_port == quotes[i].src_port && q.dst_port == quotes[i].dst_port);
 		CHECK("flow", q.pkt.flow_id == quotes[i].flow_id);
 	}
 
@@ -128,11 +143,12 @@ static void test_refused(void)
 		uint8_t type;
 		size_t min;
 	} mins[] = {
-		{ 1, 8 }, { 2, 8 }, { 4, 8 }, { 5, 20 }, { 6, 28 }, { 128, 8 }, { 129, 8 }, { 130, 24 },
-		{ 131, 24 },
+		{ 1, 8 },   { 2, 8 },   { 4, 8 },    { 5, 20 },   { 6, 28 },
+		{ 128, 8 }, { 129, 8 }, { 130, 24 }, { 131, 24 },
 	};
 	static const char *const no_sum[] = { "golden_scmp_dest_unreachable",
-					      "golden_scmp_ext_int_down", "golden_scmp_int_conn_down" };
+					      "golden_scmp_ext_int_down",
+					      "golden_scmp_int_conn_down" };
 	struct scmp_msg m = { .type = SCMP_ECHO_REQUEST, .id = 5 }, out;
 	struct scion_hdr h = { .path = NULL };
 	struct scion_pkt pkt;
@@ -144,8 +160,9 @@ static void test_refused(void)
 	for (size_t i = 0; i < COUNT(mins); i++) {
 		m.type = mins[i].type;
 		n = scmp_build(buf, sizeof(buf), &h, &m);
-		CHECK("shortest", n == 36 + (int)mins[i].min && !scion_parse(buf, (size_t)n, &pkt) &&
-				  !scmp_parse(&pkt, &out) && !out.len && out.type == mins[i].type);
+		CHECK("shortest",
+		      n == 36 + (int)mins[i].min && !scion_parse(buf, (size_t)n, &pkt) &&
+			      !scmp_parse(&pkt, &out) && !out.len && out.type == mins[i].type);
 	}
 	/* The checksum covers the length, so each cut message gets its own. */
 	for (size_t i = 0; i < COUNT(mins); i++)
@@ -156,7 +173,8 @@ static void test_refused(void)
 			memset(buf + 36, 0, 64);
 			buf[36] = mins[i].type;
 			pkt.l4_len = len;
-			sum = scion_csum_pseudo(pkt.addr_hdr, pkt.addr_hdr_len, (uint32_t)len, SCION_L4_SCMP);
+			sum = scion_csum_pseudo(pkt.addr_hdr, pkt.addr_hdr_len, (uint32_t)len,
+						SCION_L4_SCMP);
 			for (size_t k = 0; k + 1 < len; k += 2)
 				sum = csum_add_be16(sum, get_be16(buf + 36 + k));
 			sum += len % 2 ? buf[36 + len - 1] : 0;
@@ -170,7 +188,7 @@ static void test_refused(void)
 		int len = vector_load(no_sum[i], buf, sizeof(buf));
 
 		CHECK(no_sum[i], len > 0 && !scion_parse_quote(buf, (size_t)len, &pkt) &&
-				 scmp_parse(&pkt, &out) == -EILSEQ);
+					 scmp_parse(&pkt, &out) == -EILSEQ);
 	}
 	n = (int)load("scion_up_down_delivered", buf, sizeof(buf), &pkt);
 	CHECK("UDP", scmp_parse(&pkt, &out) == -EBADMSG);
@@ -207,10 +225,7 @@ static void test_names(void)
 }
 
 const struct unit_test unit_tests[] = {
-	{ "vectors", test_vectors },
-	{ "quotes", test_quotes },
-	{ "refused", test_refused },
-	{ "unknown type", test_unknown_type },
-	{ "names", test_names },
-	{ 0 },
+	{ "vectors", test_vectors }, { "quotes", test_quotes },
+	{ "refused", test_refused }, { "unknown type", test_unknown_type },
+	{ "names", test_names },     { 0 },
 };
