@@ -3,8 +3,8 @@
 
 /*
  * Chooses the queue of a TUN device for a packet that the kernel sends into it: the queue of the
- * worker that carries the flow. The kernel runs it as a socket filter; the packet begins with its IP
- * header, and the result is taken modulo the number of queues.
+ * worker that carries the flow. The kernel runs it as a socket filter; the packet begins with its
+ * IP header, and the result is taken modulo the number of queues.
  */
 
 #define SECTION(name) __attribute__((section(name), used))

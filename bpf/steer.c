@@ -72,8 +72,9 @@ int steer_load(uint32_t workers)
 	if (!fd)
 		fd = bpf_object__load(obj);
 	if (!fd) {
-		/* The object goes with all its descriptors; the kernel keeps the program for ours. */
-		fd = fcntl(bpf_program__fd(bpf_object__next_program(obj, NULL)), F_DUPFD_CLOEXEC, 0);
+		/* The object goes with all its descriptors; ours keeps the program. */
+		fd = fcntl(bpf_program__fd(bpf_object__next_program(obj, NULL)), F_DUPFD_CLOEXEC,
+			   0);
 		if (fd < 0)
 			fd = -errno;
 	}

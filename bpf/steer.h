@@ -8,8 +8,8 @@
 /*
  * Which worker carries a flow: a pure function of its two ports (host byte order, any order), the
  * same in the daemon, in the peer and in the BPF program that steers the TUN queues.
- * Neither TCP nor UDP, or an IP fragment (also the first one: only with the others it is a packet), or
- * behind IPv6 extension headers: worker 0. This header is compiled into both.
+ * Neither TCP nor UDP, or an IP fragment (also the first one: only with the others it is a packet),
+ * or behind IPv6 extension headers: worker 0. This header is compiled into both.
  */
 static inline uint32_t steer_worker(uint16_t port_a, uint16_t port_b, uint32_t workers)
 {
@@ -44,8 +44,8 @@ steer_choose(const void *ctx, long (*load)(const void *ctx, uint32_t off, void *
 	}
 	if ((proto != 6 && proto != 17) || load(ctx, l4_off, ports, sizeof(ports)))
 		return 0;
-	return steer_worker((uint16_t)(ports[0] << 8 | ports[1]), (uint16_t)(ports[2] << 8 | ports[3]),
-			    workers);
+	return steer_worker((uint16_t)(ports[0] << 8 | ports[1]),
+			    (uint16_t)(ports[2] << 8 | ports[3]), workers);
 }
 
 #ifndef __bpf__
@@ -62,7 +62,8 @@ int steer_load(uint32_t workers);
 /**
  * steer_attach() - Load the steering program for @workers queues and attach it to a TUN device.
  * @tun_fd: any queue of the device
- * Return: 0; -EPERM, -ENOSYS and others where the kernel refuses it (the caller goes on with one worker).
+ * Return: 0; -EPERM, -ENOSYS and others where the kernel refuses it (the caller goes on with one
+ * worker).
  */
 int steer_attach(int tun_fd, uint32_t workers);
 

@@ -28,9 +28,10 @@ static int check_tun(char *why)
 	int err = fd < 0 ? -errno : 0;
 
 	if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
-		return netns_why(why, err,
-				 "no /dev/net/tun: load the module (modprobe tun), or give the device to "
-				 "the container (--device /dev/net/tun)");
+		return netns_why(
+			why, err,
+			"no /dev/net/tun: load the module (modprobe tun), or give the device to "
+			"the container (--device /dev/net/tun)");
 	if (err)
 		return netns_why(why, err, "cannot open /dev/net/tun: %s", strerror(-err));
 	if (ioctl(fd, TUNGETFEATURES, &features) < 0 || (features & need) != need)
@@ -46,8 +47,9 @@ int netns_check_host(char *why)
 	int err;
 
 	if (!has_capabilities())
-		return netns_why(why, -EPERM,
-				 "shilad needs CAP_NET_ADMIN and CAP_SYS_ADMIN: start it as root (sudo)");
+		return netns_why(
+			why, -EPERM,
+			"shilad needs CAP_NET_ADMIN and CAP_SYS_ADMIN: start it as root (sudo)");
 	if (access("/proc/thread-self/ns/net", F_OK) < 0)
 		return netns_why(why, -EOPNOTSUPP,
 				 "no network namespaces: /proc is not mounted, or the kernel lacks "
@@ -56,7 +58,8 @@ int netns_check_host(char *why)
 	if (err)
 		return err;
 	if (access("/proc/sys/net/mptcp/enabled", F_OK) < 0)
-		return netns_why(why, -EOPNOTSUPP,
-				 "the kernel has no MPTCP: it needs CONFIG_MPTCP, Linux 6.1 or newer");
+		return netns_why(
+			why, -EOPNOTSUPP,
+			"the kernel has no MPTCP: it needs CONFIG_MPTCP, Linux 6.1 or newer");
 	return 0;
 }

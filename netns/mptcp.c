@@ -18,7 +18,8 @@ struct genl {
 	uint32_t seq;
 };
 
-static struct nlmsghdr *request(struct genl *g, void *buf, uint16_t family, uint8_t cmd, uint16_t flags)
+static struct nlmsghdr *request(struct genl *g, void *buf, uint16_t family, uint8_t cmd,
+				uint16_t flags)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct genlmsghdr *gh;
@@ -32,7 +33,7 @@ static struct nlmsghdr *request(struct genl *g, void *buf, uint16_t family, uint
 	return nlh;
 }
 
-/* Send a request and give each answer to @cb until the final acknowledgement. Return: 0 or -errno. */
+/* Send a request, give each answer to @cb until the last one. Return: 0 or -errno. */
 static int talk(struct genl *g, const struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 {
 	char buf[8192]; /* what libmnl recommends at least */
@@ -78,7 +79,8 @@ static int genl_open(const struct netns *ns, struct genl *out, char *why)
 				 strerror(-old));
 	g.nl = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
 	if (!g.nl || mnl_socket_bind(g.nl, 0, MNL_SOCKET_AUTOPID) < 0)
-		err = netns_why(why, -errno, "cannot open a generic netlink socket: %s", strerror(errno));
+		err = netns_why(why, -errno, "cannot open a generic netlink socket: %s",
+				strerror(errno));
 	netns_leave(old);
 	if (err)
 		goto close_nl;
@@ -114,7 +116,8 @@ static int on_endpoint(const struct nlmsghdr *nlh, void *ctx)
 	mnl_attr_for_each(top, nlh, sizeof(struct genlmsghdr)) {
 		struct mptcp_endpoint ep = { 0 };
 
-		if (mnl_attr_get_type(top) != MPTCP_PM_ATTR_ADDR || all->count == MPTCP_MAX_ENDPOINTS)
+		if (mnl_attr_get_type(top) != MPTCP_PM_ATTR_ADDR ||
+		    all->count == MPTCP_MAX_ENDPOINTS)
 			continue;
 		mnl_attr_for_each_nested(a, top) {
 			switch (mnl_attr_get_type(a)) {
@@ -144,8 +147,8 @@ static int get_endpoints(struct genl *g, struct mptcp_endpoint *out, char *why)
 {
 	struct endpoints all = { .list = out };
 	char buf[256];
-	int err = talk(g, request(g, buf, g->family, MPTCP_PM_CMD_GET_ADDR, NLM_F_DUMP), on_endpoint,
-		       &all);
+	int err = talk(g, request(g, buf, g->family, MPTCP_PM_CMD_GET_ADDR, NLM_F_DUMP),
+		       on_endpoint, &all);
 
 	if (err)
 		return netns_why(why, err, "cannot list MPTCP endpoints: %s", strerror(-err));
@@ -161,7 +164,8 @@ static int add_endpoint(struct genl *g, const struct ip_addr *addr, int ifindex,
 	int err;
 
 	mnl_attr_put_u16(nlh, MPTCP_PM_ADDR_ATTR_FAMILY, v4 ? AF_INET : AF_INET6);
-	mnl_attr_put(nlh, v4 ? MPTCP_PM_ADDR_ATTR_ADDR4 : MPTCP_PM_ADDR_ATTR_ADDR6, addr->len, addr->b);
+	mnl_attr_put(nlh, v4 ? MPTCP_PM_ADDR_ATTR_ADDR4 : MPTCP_PM_ADDR_ATTR_ADDR6, addr->len,
+		     addr->b);
 	mnl_attr_put_u32(nlh, MPTCP_PM_ADDR_ATTR_FLAGS, MPTCP_PM_ADDR_FLAG_SUBFLOW);
 	mnl_attr_put_u32(nlh, MPTCP_PM_ADDR_ATTR_IF_IDX, (uint32_t)ifindex);
 	mnl_attr_nest_end(nlh, nest);
@@ -217,7 +221,8 @@ int mptcp_endpoint_del(const struct netns *ns, const struct mptcp_endpoint *ep, 
 	return err;
 }
 
-int mptcp_endpoint_ensure(const struct netns *ns, const struct ip_addr *addr, int ifindex, char *why)
+int mptcp_endpoint_ensure(const struct netns *ns, const struct ip_addr *addr, int ifindex,
+			  char *why)
 {
 	struct mptcp_endpoint list[MPTCP_MAX_ENDPOINTS];
 	struct genl g;
@@ -243,8 +248,27 @@ close_genl:
 	return err;
 }
 
-int mptcp_limits_set(const struct netns *ns, uint32_t subflows, uint32_t add_addrs, char *why)
+struct limits {
+	uint32_t subflows, add_addrs;
+};
+
+static int on_limits(const struct nlmsghdr *nlh, void *ctx)
 {
+	struct limits *l = ctx;
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, nlh, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(a) == MPTCP_PM_ATTR_SUBFLOWS)
+			l->subflows = mnl_attr_get_u32(a);
+		else if (mnl_attr_get_type(a) == MPTCP_PM_ATTR_RCV_ADD_ADDRS)
+			l->add_addrs = mnl_attr_get_u32(a);
+	}
+	return MNL_CB_OK;
+}
+
+int netns_raise_limits(const struct netns *ns, uint32_t subflows, uint32_t add_addrs, char *why)
+{
+	struct limits now = { 0 };
 	char buf[256];
 	struct nlmsghdr *nlh;
 	struct genl g;
@@ -252,12 +276,19 @@ int mptcp_limits_set(const struct netns *ns, uint32_t subflows, uint32_t add_add
 
 	if (err)
 		return err;
+	err = talk(&g, request(&g, buf, g.family, MPTCP_PM_CMD_GET_LIMITS, NLM_F_ACK), on_limits,
+		   &now);
+	if (err || (now.subflows >= subflows && now.add_addrs >= add_addrs))
+		goto close_genl;
 	nlh = request(&g, buf, g.family, MPTCP_PM_CMD_SET_LIMITS, NLM_F_ACK);
-	mnl_attr_put_u32(nlh, MPTCP_PM_ATTR_RCV_ADD_ADDRS, add_addrs);
-	mnl_attr_put_u32(nlh, MPTCP_PM_ATTR_SUBFLOWS, subflows);
+	mnl_attr_put_u32(nlh, MPTCP_PM_ATTR_RCV_ADD_ADDRS,
+			 add_addrs > now.add_addrs ? add_addrs : now.add_addrs);
+	mnl_attr_put_u32(nlh, MPTCP_PM_ATTR_SUBFLOWS,
+			 subflows > now.subflows ? subflows : now.subflows);
 	err = talk(&g, nlh, NULL, NULL);
+close_genl:
 	if (err)
-		netns_why(why, err, "cannot set the MPTCP limits: %s", strerror(-err));
+		netns_why(why, err, "cannot raise the MPTCP limits: %s", strerror(-err));
 	genl_close(&g);
 	return err;
 }

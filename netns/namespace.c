@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 /*
- * Named namespaces as iproute2 makes them, so that `ip netns exec`, `ip -n` and nsenter work: a file
- * under /run/netns with the namespace bind-mounted on it. /run/netns is a shared mount of itself, so
- * that the names reach other mount namespaces. The directory is locked meanwhile, as newer iproute2
- * does it, because two programs that make it a mount at once would stack two mounts.
+ * Named namespaces as iproute2 makes them, so that `ip netns exec`, `ip -n` and nsenter work: a
+ * file under /run/netns with the namespace bind-mounted on it. /run/netns is a shared mount of
+ * itself, so that the names reach other mount namespaces. The directory is locked meanwhile, as
+ * newer iproute2 does it, because two programs that make it a mount at once would stack two mounts.
  *
  * A crash between making the file and mounting leaves an empty file: it is taken over.
  */
@@ -64,9 +64,18 @@ int netns_enter(const struct netns *ns)
 	return old;
 }
 
+/* Whether @fd is the namespace that this thread is in: then there is nothing to leave, and no right
+ * needed. */
+static bool is_current(int fd)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !stat("/proc/thread-self/ns/net", &b) && a.st_ino == b.st_ino;
+}
+
 void netns_leave(int old_fd)
 {
-	if (setns(old_fd, CLONE_NEWNET) < 0) {
+	if (!is_current(old_fd) && setns(old_fd, CLONE_NEWNET) < 0) {
 		/* Whatever came next would be done to the wrong namespace. */
 		log_error("cannot return to my network namespace: %s", strerror(errno));
 		abort();
@@ -109,7 +118,7 @@ static void path_of(const char *name, char *path, size_t size)
 	snprintf(path, size, RUN_DIR "/%s", name);
 }
 
-/* Make /run/netns, lock it and have it a shared mount. Return: a descriptor whose closing unlocks. */
+/* Make /run/netns, lock it and have it a shared mount. Return: descriptor that holds the lock. */
 static int lock_run_dir(char *why)
 {
 	bool mounted = false;
@@ -177,6 +186,23 @@ static int mount_new(const char *path, char *why)
 	return err;
 }
 
+/*
+ * In a mount namespace of its own (a hardened unit, `ip netns exec`) the daemon works, but nobody
+ * else sees its names.
+ */
+static void warn_if_hidden(const char *path)
+{
+	struct stat mine, init;
+
+	if (!stat("/proc/thread-self/ns/mnt", &mine) && !stat("/proc/1/ns/mnt", &init) &&
+	    mine.st_ino != init.st_ino)
+		log_warn("shilad runs in a mount namespace of its own, so `shila run` and `ip "
+			 "netns` "
+			 "cannot use %s from outside; start it with nsenter --net instead of "
+			 "ip netns exec, or without PrivateMounts",
+			 path);
+}
+
 /* Make the namespace unless another program was faster. Return: a descriptor. */
 static int make_name(const char *path, bool *made, char *why)
 {
@@ -199,6 +225,7 @@ static int make_name(const char *path, bool *made, char *why)
 		goto unlink_name;
 	err = open_name(path, why);
 	*made = true;
+	warn_if_hidden(path);
 	goto unlock;
 unlink_name:
 	unlink(path);

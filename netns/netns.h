@@ -47,7 +47,12 @@ struct netns_tun {
 	struct ip_addr addresses[8];  /* /32 and /128 */
 	bool default_route;	      /* metric 0 default in the main table, both families */
 	uint32_t table;		      /* 0: none; else a table with a default over this device and a rule "from address" */
-	bool endpoint;		      /* MPTCP endpoint `subflow dev` for each address */
+	bool endpoint;		      /*
+				       * MPTCP endpoint `subflow dev` for each address. The kernel has
+				       * room for 8; what is too much is a warning. Main flows leave from
+				       * the TUN with the default route, so with 5 TUNs of both families
+				       * that one can do without.
+				       */
 };
 
 /**
@@ -69,6 +74,13 @@ int netns_tun_remove(const struct netns *ns, const char *name, char *why); /* de
  * autoconfiguration, net.mptcp sysctls, MPTCP limits. A missing sysctl is a warning (logged).
  */
 int netns_prepare(const struct netns *ns, char *why);
+
+/**
+ * netns_raise_limits() - Extra subflows (at most 8) and accepted ADD_ADDRs of a connection; never
+ * lowers them. netns_prepare() does it; in host mode it is all that is needed of it: with the default
+ * of 2 a server refuses more joins.
+ */
+int netns_raise_limits(const struct netns *ns, uint32_t subflows, uint32_t add_addrs, char *why);
 
 /* netns_set_mtu() - MTU of one device, at run time. */
 int netns_set_mtu(const struct netns *ns, const char *name, uint32_t mtu_bytes, char *why);

@@ -65,8 +65,8 @@ struct setting {
 };
 
 /*
- * A new namespace inherits much of the IPv4 settings of the host (rp_filter, forwarding), so all that
- * matters is written; forwarding first, because turning it off resets others.
+ * A new namespace inherits much of the IPv4 settings of the host (rp_filter, forwarding), so all
+ * that matters is written; forwarding first, because turning it off resets others.
  */
 static const struct setting settings[] = {
 	{ "net/ipv4/ip_forward", "0", NULL },
@@ -114,7 +114,8 @@ static void apply(const struct netns *ns, const struct setting *list, size_t n)
 			log_warn("namespace '%s': cannot write %s (%s): %s", ns->name, list[i].path,
 				 strerror(-err), list[i].lost);
 		else if (err < 0)
-			log_debug("namespace '%s': no %s: %s", ns->name, list[i].path, strerror(-err));
+			log_debug("namespace '%s': no %s: %s", ns->name, list[i].path,
+				  strerror(-err));
 	}
 }
 
@@ -123,8 +124,10 @@ static void use_kernel_path_manager(const struct netns *ns)
 {
 	if (netns_sysctl(ns, "net/mptcp/path_manager", "kernel") < 0 &&
 	    netns_sysctl(ns, "net/mptcp/pm_type", "0") < 0)
-		log_warn("namespace '%s': cannot choose the kernel's MPTCP path manager: no subflows "
-			 "if it is not the default", ns->name);
+		log_warn("namespace '%s': cannot choose the kernel's MPTCP path manager: no "
+			 "subflows "
+			 "if it is not the default",
+			 ns->name);
 }
 
 /*
@@ -133,8 +136,8 @@ static void use_kernel_path_manager(const struct netns *ns)
  * An MPTCP receiver holds what overtakes on the fast paths until the slowest has delivered: sum of
  * the rates times the longest RTT, twice for a lost segment that is sent again, twice again because
  * the kernel counts its overhead. 3 x 40 Mbit/s at 200 ms: 12 MB. A sender needs this per subflow:
- * 40 Mbit/s at 300 ms: 6 MB. These are limits of auto-tuning, no connection gets them at once; larger
- * send buffers mean more queued in a subflow when it dies so not more.
+ * 40 Mbit/s at 300 ms: 6 MB. These are limits of auto-tuning, no connection gets them at once;
+ * larger send buffers mean more queued in a subflow when it dies so not more.
  */
 static void raise_buffers(const struct netns *ns, const char *path, unsigned int max)
 {
@@ -171,5 +174,5 @@ int netns_prepare(const struct netns *ns, char *why)
 	err = netns_lo_up(ns, why);
 	if (err < 0)
 		return err;
-	return mptcp_limits_set(ns, MPTCP_SUBFLOWS, MPTCP_SUBFLOWS, why);
+	return netns_raise_limits(ns, MPTCP_SUBFLOWS, MPTCP_SUBFLOWS, why);
 }

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 /*
- * Ask for the largest set of offloads that the kernel takes. Without TSO a read gives single segments
- * and everything still works, slower; without CSUM nothing of it would be worth having.
+ * Ask for the largest set of offloads that the kernel takes. Without TSO a read gives single
+ * segments and everything still works, slower; without CSUM nothing of it would be worth having.
  */
 static int set_offloads(int fd, const char *name, char *why)
 {
@@ -33,7 +33,8 @@ static int set_offloads(int fd, const char *name, char *why)
 		if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)sets[i].flags) < 0)
 			continue;
 		if (sets[i].lost)
-			log_warn("%s: the kernel refuses some TUN offloads, no %s", name, sets[i].lost);
+			log_warn("%s: the kernel refuses some TUN offloads, no %s", name,
+				 sets[i].lost);
 		return 0;
 	}
 	return netns_why(why, -errno, "%s: the kernel refuses checksum offload on TUN devices: %s",
@@ -51,16 +52,18 @@ static int attach(int fd, const char *name, char *why)
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
 		err = -errno;
 		if (err == -EINVAL)
-			return netns_why(why, err, "%s exists and is not a multi-queue TUN device; "
-					 "remove it or choose another name", name);
+			return netns_why(why, err,
+					 "%s exists and is not a multi-queue TUN device; "
+					 "remove it or choose another name",
+					 name);
 		if (err == -EBUSY)
 			return netns_why(why, err, "%s is in use by another program", name);
 		return netns_why(why, err, "cannot open TUN device %s: %s", name, strerror(-err));
 	}
 	/* A persistent device keeps the old length, so it is always set. */
 	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_len) < 0)
-		return netns_why(why, -errno, "%s: cannot set the length of packet headers: %s", name,
-				 strerror(errno));
+		return netns_why(why, -errno, "%s: cannot set the length of packet headers: %s",
+				 name, strerror(errno));
 	return set_offloads(fd, name, why);
 }
 
@@ -72,7 +75,7 @@ int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool
 
 	if (!*name || strlen(name) >= IFNAMSIZ)
 		return netns_why(why, -EINVAL, "'%s' cannot be the name of a device", name);
-	/* The kernel would add our queues to those of another process, and share the packets out. */
+	/* The kernel would add our queues to those of another process and share packets out. */
 	err = netns_has_carrier(ns, name, why);
 	if (err > 0)
 		return netns_why(why, -EBUSY, "%s is in use by another program", name);
@@ -86,7 +89,8 @@ int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool
 	while (n < queues && !err) {
 		fds[n] = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 		if (fds[n] < 0)
-			err = netns_why(why, -errno, "cannot open /dev/net/tun: %s", strerror(errno));
+			err = netns_why(why, -errno, "cannot open /dev/net/tun: %s",
+					strerror(errno));
 		else
 			err = attach(fds[n++], name, why);
 	}

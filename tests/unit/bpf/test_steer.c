@@ -28,10 +28,11 @@ static void test_worker(void)
 	CHECK("ephemeral ports spread within 10 %", even);
 }
 
-#define V4(frag_hi, frag_lo, proto) 0x45, 0, 0, 40, 0, 1, frag_hi, frag_lo, 64, proto, 0, 0, 10, 7, 1, 1, 10, 70, 1, 9
+#define V4(frag_hi, frag_lo, proto)                                                                \
+	0x45, 0, 0, 40, 0, 1, frag_hi, frag_lo, 64, proto, 0, 0, 10, 7, 1, 1, 10, 70, 1, 9
 #define V6(next)                                                                                   \
-	0x60, 0, 0, 0, 0, 20, next, 64, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xfd, 0, 0, \
-		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2
+	0x60, 0, 0, 0, 0, 20, next, 64, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xfd,   \
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2
 #define PORTS 0x9c, 0x40, 0x14, 0x51 /* 40000, 5201 */
 
 /* Packets and whether their ports decide; what does not decide goes to worker 0. */
@@ -43,13 +44,19 @@ static const struct {
 } rows[] = {
 	{ "IPv4 TCP", 24, { V4(0x40, 0, 6), PORTS }, true },
 	{ "IPv4 UDP", 28, { V4(0, 0, 17), PORTS, 0, 8 }, true },
-	{ "IPv4 options", 28, { 0x46, 0, 0, 44, 0, 1, 0, 0, 64, 6, 0, 0, 10, 7, 1, 1, 10, 70, 1, 9, 1, 1, 1, 1, PORTS }, true },
+	{ "IPv4 options",
+	  28,
+	  { 0x46, 0, 0, 44, 0, 1, 0, 0, 64, 6, 0, 0, 10, 7, 1, 1, 10, 70, 1, 9, 1, 1, 1, 1, PORTS },
+	  true },
 	{ "IPv4 ICMP", 28, { V4(0, 0, 1), PORTS }, false },
 	{ "IPv4 first fragment", 28, { V4(0x20, 0, 17), PORTS }, false },
 	{ "IPv4 later fragment", 28, { V4(0, 185, 17), PORTS }, false },
 	{ "IPv4 later fragment, high bits", 28, { V4(0x01, 0, 17), PORTS }, false },
 	{ "IPv4 reserved bit is no fragment", 24, { V4(0x80, 0, 6), PORTS }, true },
-	{ "IPv4 header length 16", 24, { 0x44, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10, 7, 1, 1, PORTS }, false },
+	{ "IPv4 header length 16",
+	  24,
+	  { 0x44, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10, 7, 1, 1, PORTS },
+	  false },
 	{ "IPv4 without ports", 20, { V4(0, 0, 6) }, false },
 	{ "IPv4 with half of the ports", 23, { V4(0, 0, 6), PORTS }, false },
 	{ "IPv6 TCP", 44, { V6(6), PORTS }, true },
