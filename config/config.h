@@ -43,7 +43,7 @@ struct config_serve {
 };
 
 struct config_ingress {
-	bool enabled; /* false: the file has an explicit `ingress: null` or only egress */
+	bool enabled; /* the file has the section, if only as `ingress: {}` */
 	char namespace[CONFIG_NAME_LEN];
 	char device[12]; /* shila-i */
 	size_t num_addresses;
@@ -51,7 +51,7 @@ struct config_ingress {
 	size_t num_pool;
 	struct ip_prefix pool[CONFIG_MAX_PREFIXES];
 	size_t num_allow;
-	struct config_allow *allow;
+	struct config_allow *allow; /* config_peer_allowed() knows what none means */
 	size_t num_serve;
 	struct config_serve *serve;
 };
@@ -111,7 +111,7 @@ struct config {
 	size_t num_routes;
 	struct config_route *routes; /* in the order of the file */
 	struct config_paths paths;
-	uint32_t workers; /* 0: auto */
+	uint32_t workers; /* 0: auto; never with contact.traffic, which has one port each */
 	struct config_limits limits;
 	char state[108];   /* directory */
 	char control[108]; /* socket; fits sun_path */
@@ -149,5 +149,15 @@ void config_free(struct config *cfg);
 
 /* config_route_find() - Longest prefix that contains @dst; of equal ones the first. NULL if none. */
 const struct config_route *config_route_find(const struct config *cfg, const struct ip_addr *dst);
+
+/* config_peer_allowed() - Whether @peer may connect; without `allow` the peers named in routes may. */
+bool config_peer_allowed(const struct config *cfg, const struct scion_addr *peer);
+
+/**
+ * config_port_served() - Whether peers may reach @port of @address.
+ * @proto: IP protocol, ICMPv6 counts as ICMP; @port is ignored for these
+ * @address: local destination; entries without one mean the ingress addresses
+ */
+bool config_port_served(const struct config *cfg, uint8_t proto, uint16_t port, const struct ip_addr *address);
 
 #endif

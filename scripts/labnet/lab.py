@@ -93,25 +93,33 @@ def _up(topo, build, options, tools, began, say, progress):
     say("keys, certificates, configuration", took())
 
     running = {}
-    for a in topo.ases:
-        for program, conf, only_with_hosts in PROGRAMS:
-            if only_with_hosts and not a.hosts:
-                continue
-            key = f"{program}-{a.asn}"
-            log = os.path.join(directory, "log", key + ".log")
-            argv = [os.path.join(tools, program), "--config", os.path.join(crypto.as_dir(directory, a), conf)]
-            running[key] = processes.start(a.netns, argv, log)
-            content["processes"][key] = processes.identify(running[key].pid)
-    state.save(topo.name, content)
-    say(f"{len(running)} programs started", took())
+
+    def start(*wanted):
+        for a in topo.ases:
+            for program, conf, only_with_hosts in PROGRAMS:
+                if program in wanted and (a.hosts or not only_with_hosts):
+                    key = f"{program}-{a.asn}"
+                    log = os.path.join(directory, "log", key + ".log")
+                    argv = [os.path.join(tools, program), "--config",
+                            os.path.join(crypto.as_dir(directory, a), conf)]
+                    running[key] = processes.start(a.netns, argv, log)
+                    content["processes"][key] = processes.identify(running[key].pid)
+        state.save(topo.name, content)
 
     def check():
         for key, p in running.items():
             if p.poll() is not None:
                 raise LabError(f"{key} has ended with exit code {p.returncode}")
 
+    waiter = ready.Waiter(topo, tools, began + options["timeout_s"], check, progress)
     try:
-        ready.wait(topo, tools, began + options["timeout_s"], check, progress)
+        start("router", "daemon")
+        # A control service that starts before its links are up loses its first beacons, and sends
+        # the next ones only an interval later.
+        waiter.for_interfaces()
+        start("control")
+        say(f"{len(running)} programs started, links up", took())
+        waiter.for_paths()
     except LabError as e:
         raise LabError(f"{e}\n{_log_tails(directory)}") from None
     content["ready"] = True

@@ -10,7 +10,7 @@ import time
 from . import LabError, config, netns
 from .topology import DAEMON_PORT
 
-POLL_S = 0.1
+POLL_S = 0.05
 
 
 def _get_json(api, path):
@@ -59,33 +59,46 @@ def count_paths(topo, tools, src, dst):
     return len(answer.get("paths") or [])
 
 
-def wait(topo, tools, deadline, check_processes, progress):
-    """Returns when the lab is usable; LabError at the deadline or when a program has ended.
+class Waiter:
+    """Waits for steps of `up`, all before one deadline.
 
-    progress(what, done, total) is called after every look.
+    check_processes() raises when a program has ended; progress(what, done, total) is called after
+    every look.
     """
-    def poll(what, wanted, count, describe):
+
+    def __init__(self, topo, tools, deadline, check_processes, progress):
+        self.topo = topo
+        self.tools = tools
+        self.deadline = deadline
+        self.check_processes = check_processes
+        self.progress = progress
+
+    def _poll(self, what, wanted, count, describe):
         """Asks for each key of wanted until it has its number; what is complete is not asked again."""
         total, have = sum(wanted.values()), dict.fromkeys(wanted, 0)
         while True:
-            check_processes()
+            self.check_processes()
             for key in wanted:
                 if have[key] < wanted[key]:
                     have[key] = min(wanted[key], count(key))
             if total:
-                progress(what, sum(have.values()), total)
+                self.progress(what, sum(have.values()), total)
             missing = [key for key in wanted if have[key] < wanted[key]]
             if not missing:
                 return
-            if time.monotonic() > deadline:
+            if time.monotonic() > self.deadline:
                 raise LabError("not ready in time: " + ", ".join(
                     f"{describe(key)} {have[key]} of {wanted[key]}" for key in missing))
             time.sleep(POLL_S)
 
-    ases = {a.asn: a for a in topo.ases}
-    poll("interfaces up", {a.asn: len(a.interfaces) for a in topo.ases if a.interfaces},
-         lambda asn: list(interfaces(ases[asn]).values()).count("up"),
-         lambda asn: f"interfaces of {ases[asn].isd_as} up:")
-    poll("paths", {(a.asn, b.asn): topo.paths_expected() for a, b in topo.pairs()},
-         lambda pair: count_paths(topo, tools, ases[pair[0]], ases[pair[1]]),
-         lambda pair: f"paths {ases[pair[0]].isd_as} > {ases[pair[1]].isd_as}:")
+    def for_interfaces(self):
+        ases = {a.asn: a for a in self.topo.ases}
+        self._poll("interfaces up", {asn: len(a.interfaces) for asn, a in ases.items()},
+                   lambda asn: list(interfaces(ases[asn]).values()).count("up"),
+                   lambda asn: f"interfaces of {ases[asn].isd_as} up:")
+
+    def for_paths(self):
+        ases = {a.asn: a for a in self.topo.ases}
+        self._poll("paths", {(a.asn, b.asn): self.topo.paths_expected() for a, b in self.topo.pairs()},
+                   lambda pair: count_paths(self.topo, self.tools, ases[pair[0]], ases[pair[1]]),
+                   lambda pair: f"paths {ases[pair[0]].isd_as} > {ases[pair[1]].isd_as}:")

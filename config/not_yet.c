@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the format has and this version does not do: refused here and nowhere else. */
+#include "config/walk.h"
+
+static void check_host_mode(const struct node *section, const char *name, struct report *r)
+{
+	const struct node *ns = node_find(section, "namespace");
+
+	if (ns && !ns->bad && ns->kind == NODE_SCALAR && !ns->len)
+		node_error(r, ns,
+			   "%s.namespace: host mode (\"\") is not implemented yet in this version",
+			   name);
+}
+
+void check_not_yet(const struct node *root, struct report *r, const struct config *cfg)
+{
+	const struct node *egress = node_find(root, "egress"), *routes = node_find(root, "routes");
+
+	if (egress && egress->kind == NODE_LIST)
+		for (size_t i = 0; i < egress->count; i++)
+			check_host_mode(egress->items[i], "egress", r);
+	else
+		check_host_mode(egress, "egress", r);
+	check_host_mode(node_find(root, "ingress"), "ingress", r);
+	for (size_t i = 0; i < cfg->num_routes; i++)
+		if (cfg->routes[i].mode == MODE_JOIN)
+			node_error(r,
+				   node_find(routes->kind == NODE_LIST ? routes->items[i] : routes,
+					     "mode"),
+				   "routes.mode: join is not implemented yet in this version");
+}
