@@ -50,6 +50,9 @@ int path_source_local_as(struct path_source *ps, path_source_as_cb cb, void *ctx
  */
 int path_source_paths(struct path_source *ps, struct isd_as dst, bool refresh, path_source_paths_cb cb, void *ctx);
 
+/* path_source_rejected() - Paths not used so far because they contradicted themselves or the question. */
+uint64_t path_source_rejected(const struct path_source *ps);
+
 /* path_source_interface_down() - Tell it that our probes over this interface failed. Best effort. */
 void path_source_interface_down(struct path_source *ps, struct isd_as ia, uint64_t ifid);
 
