@@ -46,7 +46,7 @@ struct netns_tun {
 	size_t num_addresses;
 	struct ip_addr addresses[8];  /* /32 and /128 */
 	bool default_route;	      /* metric 0 default in the main table, both families */
-	uint32_t table;		      /* 0: none; else a table with a default over this device and a rule "from address" */
+	uint32_t table; /* 0: none; else one with a default over this device, and rules "from address" */
 	bool endpoint;		      /*
 				       * MPTCP endpoint `subflow dev` for each address. The kernel has
 				       * room for 8; what is too much is a warning. Main flows leave from
@@ -67,7 +67,8 @@ int netns_tun_owner(const struct netns *ns, const char *name, char *alias, char 
  * of an existing TUN. What is there already is fine, other addresses of the device are removed.
  */
 int netns_tun_setup(const struct netns *ns, const struct netns_tun *tun, char *why);
-int netns_tun_remove(const struct netns *ns, const char *name, char *why); /* device, rules, tables, endpoints */
+/* netns_tun_remove() - Device, rules, routes, endpoints; also what is left of one that is gone. */
+int netns_tun_remove(const struct netns *ns, const char *name, char *why);
 
 /**
  * netns_prepare() - What a namespace of ours needs as a whole: lo up, rp_filter off, IPv6 without

@@ -84,7 +84,7 @@ static const struct setting settings[] = {
 	/* Three lost SYNs would turn MPTCP off in the whole namespace for an hour. */
 	{ "net/mptcp/blackhole_timeout", "0", NULL },
 	/* A connection never becomes plain TCP because of lost SYNs. */
-	{ "net/mptcp/syn_retrans_before_tcp_fallback", "128", NULL },
+	{ "net/mptcp/syn_retrans_before_tcp_fallback", "128", "lost SYNs can end MPTCP" },
 	/* A dead subflow is given up early; 0 would halve the goodput of healthy ones. */
 	{ "net/mptcp/stale_loss_cnt", "1", "a dead subflow stalls its connection for longer" },
 };

@@ -346,6 +346,37 @@ static void test_foreign(void)
 	end_ns(&ns);
 }
 
+/* Host mode: the namespace that the daemon runs in, here one of ours. */
+static void test_host_mode(void)
+{
+	struct netns ns = open_ns(name_a), own;
+	struct netns_tun tun = egress_tun(1);
+	int fd, old = netns_enter(&ns);
+
+	CHECK("entered", old >= 0);
+	own = open_ns("");
+	CHECK("the same namespace", own.fd == -1 && !own.made && own.cookie == ns.cookie);
+	CHECK(why, !tun_open(&own, tun.name, 1, true, &fd, why));
+	CHECK(why, !netns_tun_setup(&own, &tun, why));
+	CHECK("rule and endpoint",
+	      ip_shows("rule", "from 10.7.1.2 lookup 7001") &&
+		      ip_shows("mptcp endpoint", "10.7.1.2 id 1 subflow dev tq-e1"));
+	CHECK("limits are raised",
+	      !netns_raise_limits(&own, 5, 0, why) && ip_shows("mptcp limits", "subflows 5"));
+	CHECK("and never lowered",
+	      !netns_raise_limits(&own, 3, 1, why) &&
+		      ip_shows("mptcp limits", "add_addr_accepted 1 subflows 5"));
+	CHECK("MTU",
+	      !netns_set_mtu(&own, tun.name, 1600, why) && ip_shows("link show tq-e1", "mtu 1600"));
+	CHECK(why, !netns_tun_remove(&own, tun.name, why));
+	CHECK("nothing left", !*sh("ip -n %s mptcp endpoint; ip -n %s route show table all "
+				   "proto 115; ip -n %s rule | grep 7001",
+				   name_a, name_a, name_a));
+	close(fd);
+	netns_leave(old);
+	end_ns(&ns);
+}
+
 /* ---- traffic ---- */
 
 #define QUEUES 4
@@ -599,8 +630,14 @@ static void set_names(void)
 }
 
 const struct unit_test unit_tests[] = {
-	{ "names of this run", set_names },   { "namespace", test_namespace },
-	{ "prepare", test_prepare },          { "TUN devices", test_tun },
-	{ "what others made", test_foreign }, { "a join by each TUN", test_join },
-	{ "steering", test_steering },        { 0 },
+	/* clang-format off: one a line */
+	{ "names of this run", set_names },
+	{ "namespace", test_namespace },
+	{ "prepare", test_prepare },
+	{ "TUN devices", test_tun },
+	{ "what others made", test_foreign },
+	{ "host mode", test_host_mode },
+	{ "a join by each TUN", test_join },
+	{ "steering", test_steering },
+	{ 0 },
 };
