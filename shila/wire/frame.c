@@ -376,10 +376,12 @@ int frame_parse_datagram(struct rd *r, const struct frame_hdr *h, uint16_t *pack
 {
 	uint16_t id = 0;
 
-	if (h->flags & FRAME_FLAG_FRAG)
+	if (h->flags & FRAME_FLAG_FRAG) {
 		id = rd_be16(r);
-	else if (h->flags & FRAME_FLAG_LAST)
+		rd_skip(r, 2);
+	} else if (h->flags & FRAME_FLAG_LAST) {
 		return -EBADMSG;
+	}
 	if (r->bad || !r->left)
 		return -EBADMSG;
 	*packet_id = id;
@@ -391,7 +393,9 @@ int frame_build_datagram(struct wr *w, const struct frame_hdr *h, uint16_t packe
 	bool frag = h->flags & FRAME_FLAG_FRAG;
 
 	frame_build_hdr(w, h);
-	if (frag)
+	if (frag) {
 		wr_be16(w, packet_id);
-	return w->bad ? -EMSGSIZE : FRAME_HDR_LEN + (frag ? 2 : 0);
+		wr_be16(w, 0);
+	}
+	return w->bad ? -EMSGSIZE : FRAME_HDR_LEN + (frag ? FRAME_FRAG_LEN : 0);
 }

@@ -17,6 +17,7 @@
 #define FRAME_VERSION	1
 #define FRAME_HDR_LEN	12
 #define FRAME_THIN_LEN	12 /* thin TCP header without options */
+#define FRAME_FRAG_LEN	4  /* before the part of a packet in a DATAGRAM with FRAME_FLAG_FRAG */
 #define FRAME_MAX_WORKERS 8
 #define FRAME_CONTACT_PORT 31654
 
@@ -196,8 +197,9 @@ int frame_build_unknown(uint8_t *buf, size_t cap, const struct frame_unknown *u)
 int frame_parse_datagram(struct rd *r, const struct frame_hdr *h, uint16_t *packet_id);
 
 /**
- * frame_build_datagram() - Frame header, and with FRAME_FLAG_FRAG a 2-byte packet id; the packet follows.
- * Return: bytes written (12 or 14), or -EMSGSIZE.
+ * frame_build_datagram() - Frame header, and with FRAME_FLAG_FRAG packet id and 2 zero bytes; the packet or
+ * its part follows.
+ * Return: bytes written (12 or 16), or -EMSGSIZE.
  */
 int frame_build_datagram(struct wr *w, const struct frame_hdr *h, uint16_t packet_id);
 

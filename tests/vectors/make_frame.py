@@ -174,9 +174,9 @@ FRAMES = [
     .thin(4294967295, 1, FIN | ACK, 0),
     Frame("datagram", "DATAGRAM: a whole packet.").header(DATAGRAM, "DATAGRAM", SERVER).add(UDP, "IP packet"),
     Frame("datagram_first", "DATAGRAM: first part of an IPv6 packet of 1280 bytes.")
-    .header(DATAGRAM, "DATAGRAM", SERVER, flags=FRAG).be("H", "packet id", 0xBEEF).add(PING6[:1200], "first part"),
+    .header(DATAGRAM, "DATAGRAM", SERVER, flags=FRAG).be("Hxx", "packet id, reserved", 0xBEEF).add(PING6[:1200], "first part"),
     Frame("datagram_last", "DATAGRAM: second part.").header(DATAGRAM, "DATAGRAM", SERVER, flags=FRAG | LAST)
-    .be("H", "packet id", 0xBEEF).add(PING6[1200:], "second part"),
+    .be("Hxx", "packet id, reserved", 0xBEEF).add(PING6[1200:], "second part"),
     Frame("probe", "PROBE.").header(PROBE, "PROBE").be("I", "identifier", 0xDEADBEEF)
     .be("Q", "sent at (microseconds of the sender's clock)", 0x0001020304050607),
     Frame("probe_reply", "Its reply.").header(PROBE_REPLY, "PROBE-REPLY").be("I", "identifier", 0xDEADBEEF)

@@ -458,11 +458,11 @@ static void test_datagram(void)
 	CHECK("second part", h.flags == (FRAME_FLAG_FRAG | FRAME_FLAG_LAST) &&
 				     frame_parse_datagram(&r, &h, &id) == 0);
 	CHECK("packet id", id == 0xbeef && r.left == 80);
-	w = wr_init(out, 14);
-	CHECK("built", frame_build_datagram(&w, &h, id) == 14 && !memcmp(out, vec, 14));
-	w = wr_init(out, 13);
+	w = wr_init(out, 16);
+	CHECK("built", frame_build_datagram(&w, &h, id) == 16 && !memcmp(out, vec, 16));
+	w = wr_init(out, 15);
 	CHECK("no room", frame_build_datagram(&w, &h, id) == -EMSGSIZE);
-	r = rd_init(vec + 12, 2);
+	r = rd_init(vec + 12, 4);
 	CHECK("an empty part", frame_parse_datagram(&r, &h, &id) == -EBADMSG);
 	r = rd_init(vec + 12, 0);
 	h.flags = 0;
