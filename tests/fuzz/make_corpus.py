@@ -36,12 +36,12 @@ def write(target, name, data):
     (folder / name).write_bytes(data)
 
 
-for vector in sorted(VECTORS.glob('scion_*.hex')):
+for vector in sorted([*VECTORS.glob('scion_*.hex'), VECTORS / 'router6_udp_delivered.hex']):
     packet = load(vector)
     write('scion_packet', vector.stem, packet)
     if packet[8] == 1:
         write('scion_path', vector.stem, path_of(packet))
-for vector in sorted(VECTORS.glob('scmp_*.hex')):
+for vector in sorted([*VECTORS.glob('scmp_*.hex'), VECTORS / 'router6_ext_if_down.hex']):
     packet = load(vector)
     if len(packet) < 500:
         write('scmp', vector.stem, packet)

@@ -117,14 +117,17 @@ def raw(rows):
 VECTORS = {}
 
 
-def vector(name, why, rows):
-    out = ['# %s' % line for line in why.split('\n')]
-    out += ['# Made by tests/vectors/make_scion.py.', '']
+def hex_text(why, origin, rows):
+    out = ['# %s' % line for line in why.split('\n')] + ['# %s' % origin, '']
     for comment, data in rows:
         for i in range(0, len(data), 16):
             row = data[i:i + 16].hex(' ', -4)
             out.append(row if i else '%-36s # %s' % (row, comment))
-    VECTORS[name] = '\n'.join(out) + '\n'
+    return '\n'.join(out) + '\n'
+
+
+def vector(name, why, rows):
+    VECTORS[name] = hex_text(why, 'Made by tests/vectors/make_scion.py.', rows)
 
 
 # ---- one and two segments ----
@@ -268,4 +271,5 @@ def main():
     return bad
 
 
-sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())

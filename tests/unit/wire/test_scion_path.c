@@ -184,6 +184,35 @@ static void test_reverse_vectors(void)
 	CHECK("nothing", scion_path_reverse(delivered, 0, out) == -EBADMSG);
 }
 
+/*
+ * The far router's answer came back on the reversed path: ours differs from it only in pointers and
+ * SegIDs, which have moved on its way.
+ */
+static void test_reverse_routers(void)
+{
+	static const char *const prefixes[] = { "router", "router6" };
+
+	for (size_t i = 0; i < COUNT(prefixes); i++) {
+		uint8_t buf_a[2048], buf_b[2048], out[SCION_MAX_PATH_LEN];
+		const uint8_t *delivered, *answer;
+		char name[64];
+		size_t len;
+
+		snprintf(name, sizeof(name), "%s_echo_delivered", prefixes[i]);
+		len = vector_path(name, buf_a, sizeof(buf_a), &delivered);
+		snprintf(name, sizeof(name), "%s_traceroute_far", prefixes[i]);
+		CHECK("equally long", vector_path(name, buf_b, sizeof(buf_b), &answer) == len);
+		CHECK("reverses", !scion_path_reverse(delivered, len, out));
+		CHECK("pointers", out[0] == 0 && answer[0] == 0x43);
+		CHECK("segments", !memcmp(out + 1, answer + 1, 3));
+		for (size_t at = 4; at < 20; at += 8) {
+			CHECK("flags", out[at] == answer[at]);
+			CHECK("timestamp", !memcmp(out + at + 4, answer + at + 4, 4));
+		}
+		CHECK("hop fields", !memcmp(out + 20, answer + 20, len - 20));
+	}
+}
+
 static void test_interfaces(void)
 {
 	static const struct {
@@ -200,6 +229,10 @@ static void test_interfaces(void)
 		{ "scion_shortcut", { 41, 42, 51, 52 }, 4 },
 		{ "scion_peering", { 61, 62, 71, 72, 63, 64 }, 6 },
 		{ "scion_peering_one_hop", { 71, 72 }, 2 },
+		{ "router_echo_sent", { 1, 101, 3, 103 }, 4 },
+		{ "router_echo_delivered", { 1, 101, 3, 103 }, 4 },
+		{ "router6_udp_delivered", { 1, 101, 3, 103 }, 4 },
+		{ "router6_traceroute_far", { 103, 3, 101, 1 }, 4 },
 	};
 	uint8_t buf[2048], rev[SCION_MAX_PATH_LEN];
 	uint16_t ifs[2 * SCION_MAX_HOPS];
@@ -267,6 +300,8 @@ static void test_expiry(void)
 
 static void test_alert(void)
 {
+	uint8_t buf[2048];
+	const uint8_t *asked;
 	uint8_t path[SCION_MAX_PATH_LEN], was[SCION_MAX_PATH_LEN];
 	size_t len = make_path(path, (uint8_t[3]){ 2, 2 }, (uint8_t[3]){ 0, 1 }, 0);
 
@@ -279,6 +314,11 @@ static void test_alert(void)
 	was[len - 12] = 0x01;
 	CHECK("against it: its egress",
 	      !scion_path_set_alert_last(path, len) && !memcmp(path, was, len));
+	len = vector_path("router_traceroute_request", buf, sizeof(buf), &asked);
+	memcpy(path, asked, len);
+	path[len - 12] = 0;
+	CHECK("as `scion traceroute` does",
+	      !scion_path_set_alert_last(path, len) && !memcmp(path, asked, len));
 	CHECK("malformed", scion_path_set_alert_last(path, len - 1) == -EBADMSG);
 	CHECK("no path", scion_path_set_alert_last(path, 0) == -EBADMSG);
 }
@@ -288,6 +328,7 @@ const struct unit_test unit_tests[] = {
 	{ "length", test_check_length },
 	{ "reversal, table", test_reverse_table },
 	{ "reversal, vectors", test_reverse_vectors },
+	{ "reversal, real routers", test_reverse_routers },
 	{ "interfaces", test_interfaces },
 	{ "expiry", test_expiry },
 	{ "router alert", test_alert },

@@ -137,6 +137,61 @@ static void test_quotes(void)
 	CHECK("a reply has no port of ours", !scmp_quote_parse(m.data, m.len, &q) && !q.has_ports);
 }
 
+/* What real routers answered to h1 (tests/vectors/capture.py), quoting what it had sent to h2. */
+static void test_routers(void)
+{
+	static const struct {
+		const char *name;
+		struct scmp_msg want;
+		uint16_t src_port;
+	} answers[] = {
+		{ "traceroute_local",
+		  { .type = 131, .ia = { 0x000100000000fc01 }, .ingress = 1 },
+		  0 },
+		{ "traceroute_core",
+		  { .type = 131, .ia = { 0x000100000000fc00 }, .ingress = 101 },
+		  0 },
+		{ "traceroute_far",
+		  { .type = 131, .ia = { 0x000100000000fc02 }, .ingress = 103 },
+		  0 },
+		{ "invalid_mac", { .type = 4, .code = SCMP_CODE_INVALID_MAC }, 31000 },
+		{ "path_expired", { .type = 4, .code = SCMP_CODE_PATH_EXPIRED }, 31000 },
+		{ "wrong_size", { .type = 4, .code = 19 }, 31000 },
+		{ "ext_if_down", { .type = 5, .ia = { 0x000100000000fc00 }, .egress = 3 }, 31000 },
+		{ "ext_if_down_local",
+		  { .type = 5, .ia = { 0x000100000000fc01 }, .egress = 1 },
+		  31000 },
+	};
+	static const char *const prefixes[] = { "router_", "router6_" };
+
+	for (size_t i = 0; i < COUNT(answers) * COUNT(prefixes); i++) {
+		const struct scmp_msg *want = &answers[i / 2].want;
+		uint8_t buf[2048], built[2048];
+		struct scion_hdr h;
+		struct scion_pkt pkt;
+		struct scmp_quote q;
+		struct scmp_msg m;
+		char name[64];
+		size_t len;
+
+		snprintf(name, sizeof(name), "%s%s", prefixes[i % 2], answers[i / 2].name);
+		len = load(name, buf, sizeof(buf), &pkt);
+		CHECK(name, !scmp_parse(&pkt, &m) && m.type == want->type && m.code == want->code);
+		CHECK("where", m.ia.v == want->ia.v && m.ingress == want->ingress &&
+				       m.egress == want->egress);
+		h = hdr_of(&pkt);
+		CHECK("built again", scmp_build(built, sizeof(built), &h, &m) == (int)len &&
+					     !memcmp(built, buf, len));
+		if (m.type >= 128)
+			continue;
+		CHECK("quote", !scmp_quote_parse(m.data, m.len, &q) && q.has_ports);
+		CHECK("ports", q.src_port == answers[i / 2].src_port && q.dst_port == 31001);
+		CHECK("from us", q.pkt.src_ia.v == pkt.dst_ia.v && q.pkt.src_len == pkt.dst_len &&
+					 !memcmp(q.pkt.src_host, pkt.dst_host, pkt.dst_len));
+		CHECK("flow", q.pkt.flow_id == pkt.flow_id);
+	}
+}
+
 static void test_refused(void)
 {
 	static const struct {
@@ -225,7 +280,11 @@ static void test_names(void)
 }
 
 const struct unit_test unit_tests[] = {
-	{ "vectors", test_vectors }, { "quotes", test_quotes },
-	{ "refused", test_refused }, { "unknown type", test_unknown_type },
-	{ "names", test_names },     { 0 },
+	{ "vectors", test_vectors },
+	{ "quotes", test_quotes },
+	{ "real routers", test_routers },
+	{ "refused", test_refused },
+	{ "unknown type", test_unknown_type },
+	{ "names", test_names },
+	{ 0 },
 };
