@@ -2,6 +2,8 @@
 /* What the format has and this version does not do: refused here and nowhere else. */
 #include "config/walk.h"
 
+#include <string.h>
+
 static void check_host_mode(const struct node *section, const char *name, struct report *r)
 {
 	const struct node *ns = node_find(section, "namespace");
@@ -15,6 +17,7 @@ static void check_host_mode(const struct node *section, const char *name, struct
 void check_not_yet(const struct node *root, struct report *r, const struct config *cfg)
 {
 	const struct node *egress = node_find(root, "egress"), *routes = node_find(root, "routes");
+	char name[KEY_STRLEN];
 
 	if (egress && egress->kind == NODE_LIST)
 		for (size_t i = 0; i < egress->count; i++)
@@ -22,10 +25,16 @@ void check_not_yet(const struct node *root, struct report *r, const struct confi
 	else
 		check_host_mode(egress, "egress", r);
 	check_host_mode(node_find(root, "ingress"), "ingress", r);
-	for (size_t i = 0; i < cfg->num_routes; i++)
-		if (cfg->routes[i].mode == MODE_JOIN)
-			node_error(r,
-				   node_find(routes->kind == NODE_LIST ? routes->items[i] : routes,
-					     "mode"),
-				   "routes.mode: join is not implemented yet in this version");
+	for (size_t i = 0; i < cfg->num_routes; i++) {
+		bool list = routes->kind == NODE_LIST;
+
+		if (cfg->routes[i].mode != MODE_JOIN)
+			continue;
+		if (list)
+			snprintf(name, sizeof(name), "routes[%zu].mode", i);
+		else
+			strcpy(name, "routes.mode");
+		node_error(r, node_find(list ? routes->items[i] : routes, "mode"),
+			   "%s: join is not implemented yet in this version", name);
+	}
 }

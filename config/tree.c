@@ -84,8 +84,9 @@ static bool is_tab(const struct loader *l, int line, int column)
 
 	while (--line) {
 		p = memchr(p, '\n', (size_t)(end - p));
-		if (!p++)
+		if (!p)
 			return false;
+		p++;
 	}
 	return end - p >= column && p[column - 1] == '\t';
 }
