@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the first files of tests/fuzz/corpus/ from tests/vectors/*.hex and from a list of texts.
+"""Writes the first files of tests/fuzz/corpus/ from tests/vectors and from a list of texts.
 
 Other files in the corpus directories (crashes that were found) are left alone.
 """
@@ -45,6 +45,8 @@ for vector in sorted([*VECTORS.glob('scmp_*.hex'), VECTORS / 'router6_ext_if_dow
     packet = load(vector)
     if len(packet) < 500:
         write('scmp', vector.stem, packet)
+for vector in [*VECTORS.glob('config/good/*.yaml'), *VECTORS.glob('config/bad/*_text.yaml')]:
+    write('config', vector.stem, vector.read_bytes())
 for i, text in enumerate(TEXTS):
     write('scion_addr', 'text_%02d' % i, text.encode())
 for vector in sorted(VECTORS.glob('frame_*.hex')):
