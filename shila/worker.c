@@ -98,7 +98,7 @@ static void publish_verdicts(struct worker *w)
 
 /* ---- to control ---- */
 
-static struct up_msg *up_reserve(struct worker *w, enum up_type type, uint32_t slot, uint32_t len)
+static struct up_msg *up_reserve(struct worker *w, enum up_type type, const struct flow *f, uint32_t len)
 {
 	struct up_msg *m = ring_reserve(&w->up, sizeof(*m) + len);
 
@@ -106,7 +106,8 @@ static struct up_msg *up_reserve(struct worker *w, enum up_type type, uint32_t s
 		return NULL;
 	memset(m, 0, sizeof(*m));
 	m->type = type;
-	m->slot = slot;
+	if (f)
+		m->flow = f->mine;
 	m->len = len;
 	m->now_us = now_us();
 	return m;
@@ -133,7 +134,7 @@ static void tell_flow(struct worker *w, struct flow *f)
 
 	if (f->saw == f->told)
 		return;
-	m = up_reserve(w, UP_FLOW, flow_table_index(&w->table, f), 0);
+	m = up_reserve(w, UP_FLOW, f, 0);
 	if (!m)
 		return;
 	m->saw = f->saw;
@@ -143,7 +144,7 @@ static void tell_flow(struct worker *w, struct flow *f)
 
 static enum verdict up_tun(struct worker *w, const struct train *t, const struct flow *f)
 {
-	struct up_msg *m = up_reserve(w, UP_TUN, f ? flow_table_index(&w->table, f) : 0, t->len);
+	struct up_msg *m = up_reserve(w, UP_TUN, f, t->len);
 
 	if (!m)
 		return VERDICT_CONTROL_FULL;
@@ -158,7 +159,7 @@ static enum verdict up_tun(struct worker *w, const struct train *t, const struct
 static enum verdict up_underlay(struct worker *w, const uint8_t *p, size_t len,
 				const union sock_addr *from, const struct flow *f, enum verdict why)
 {
-	struct up_msg *m = up_reserve(w, UP_UNDERLAY, f ? flow_table_index(&w->table, f) : 0, (uint32_t)len);
+	struct up_msg *m = up_reserve(w, UP_UNDERLAY, f, (uint32_t)len);
 
 	if (!m)
 		return VERDICT_CONTROL_FULL;
@@ -369,19 +370,15 @@ static void write_packet(struct worker *w, struct order *o)
 static void remove_flow(struct worker *w, uint32_t slot)
 {
 	struct flow *f = flow_table_get(&w->table, slot);
-	struct up_msg *m;
 
-	if (f) {
-		inbound_flush_flow(&w->in, f);
-		for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++)
-			if (w->in.frags[i].index == slot)
-				w->in.frags[i].index = 0;
-		flush_batch(w, &w->batch);
-		flow_table_remove(&w->table, slot);
-	}
-	m = up_reserve(w, UP_REMOVED, slot, 0);
-	if (m)
-		up_commit(w);
+	if (!f)
+		return;
+	inbound_flush_flow(&w->in, f);
+	for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++)
+		if (w->in.frags[i].index == slot)
+			w->in.frags[i].index = 0;
+	flush_batch(w, &w->batch);
+	flow_table_remove(&w->table, slot);
 }
 
 static void carry_out(struct worker *w, struct order *o)

@@ -22,7 +22,6 @@ enum up_type {
 	UP_TUN = 1,  /* a packet from a TUN that no open flow took */
 	UP_UNDERLAY, /* a datagram that is not the daily bread of an open flow */
 	UP_FLOW,     /* what a flow saw */
-	UP_REMOVED,  /* answer to worker_remove(): the slot is free */
 };
 
 struct up_msg {
@@ -31,7 +30,7 @@ struct up_msg {
 	uint8_t side;	     /* UP_TUN */
 	uint8_t saw;	     /* UP_FLOW: FLOW_SAW_* */
 	uint8_t verdict;     /* UP_UNDERLAY: VERDICT_CONTROL or VERDICT_FRAME_UNKNOWN_FLOW */
-	uint32_t slot;	     /* flow it belongs to, 0: none */
+	struct flow_name flow; /* flow it belongs to, id 0: none; may be gone by now */
 	uint32_t len;	     /* of @bytes */
 	struct vnet_hdr vnet; /* UP_TUN */
 	union sock_addr from; /* UP_UNDERLAY */
@@ -81,7 +80,7 @@ void worker_done(struct worker *w);
  * worker_kick() wakes it once a batch of orders is complete.
  */
 int worker_install(struct worker *w, uint32_t slot, const struct flow *f); /* takes f->tmpl on success */
-int worker_remove(struct worker *w, uint32_t slot);
+int worker_remove(struct worker *w, uint32_t slot); /* the slot may be installed again at once */
 int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch); /* takes @t on success */
 int worker_asked_done(struct worker *w, uint32_t slot); /* a move that control refused */
 int worker_open_flow(struct worker *w, uint32_t slot, const struct flow_name *theirs); /* no longer slow */

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_CONTROL_CONTROL_H
+#define SHILA_CONTROL_CONTROL_H
+
+/*
+ * The control thread: the only slow path. It owns connections and tokens, peers, path sets, pool
+ * addresses, and answers everything that is not an installed flow, by installing one in a worker.
+ * All files of this folder share these structures; nobody outside sees them.
+ *
+ *     control.c   dispatch: what comes from workers and from the contact port
+ *     opening.c   client side: SYN -> path -> OPEN -> ACCEPT
+ *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
+ *     flows.c     flow records, their slots in the workers, state, timers, the end
+ *     moves.c     paths of running flows: death, renewal, following the other side
+ *     peers.c     peers: HELLO, ports, limits
+ *     paths.c     path sets per AS: asking, refreshing
+ *     probing.c   PROBE: which path of a peer is up, with which RTT
+ *     answers.c   ICMP and RST to local programs
+ *     report.c    JSON for the control socket
+ */
+
+#include "config/config.h"
+#include "shila/base/log.h"
+#include "shila/core/flow_state.h"
+#include "shila/core/path_choice.h"
+#include "shila/core/pool.h"
+#include "shila/io/path_source.h"
+#include "shila/wire/frame.h"
+#include "shila/wire/inet.h"
+#include "shila/wire/tcp_options.h"
+#include "bpf/steer.h"
+#include "shila/wire/checksum.h"
+#include "shila/worker.h"
+
+#include <jansson.h>
+#include <uthash.h>
+#include <uv.h>
+
+#define CONTROL_MAX_PACKET 65536
+#define FLOW_LINGER_MS	   60000
+#define FLOW_IDLE_MS	   300000 /* DATAGRAM flows end, others are parked */
+#define OFFER_BARE_MS	   2	  /* the SYN/ACK goes with the ACCEPT if it is there by then */
+#define OFFER_DEADLINE_MS  10000
+#define HELD_DATAGRAMS	   8	  /* packets of a DATAGRAM flow that wait for its ACCEPT */
+
+/* A counted packet of the slow path: what it was and where it came from. */
+struct held_packet {
+	struct vnet_hdr vnet;
+	uint8_t tun, side;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+enum path_state { PATH_STATE_UNKNOWN, PATH_STATE_UP, PATH_STATE_SUSPECT, PATH_STATE_DOWN };
+
+/* One path to one peer: a path may be alive and its peer dead, so state is kept per pair. */
+struct peer_path {
+	struct peer_path *next;
+	struct peer *peer;
+	struct path *path; /* one reference; replaced in place when it is renewed */
+	struct tmpl *tmpl; /* towards the peer's contact port, for PROBE */
+	enum path_state state;
+	bool gone;	   /* no longer in the path set; freed with its last flow */
+	uint32_t srtt_us, var_us; /* 0: never measured */
+	uint32_t flows;
+	uint32_t sent, answered;  /* probes, for the loss ratio; halved now and then */
+	unsigned int misses;	  /* in a row */
+	unsigned int good;	  /* answers in a row since it was down */
+	uint32_t probe_id;	  /* outstanding, 0: none */
+	uint64_t probe_sent_us;
+	uint64_t next_probe_us;
+	uint64_t heard_us;	  /* last answer or frame on it */
+};
+
+enum peer_state { PEER_UNKNOWN, PEER_UP, PEER_SILENT };
+
+struct peer {
+	UT_hash_handle hh;
+	struct scion_addr addr; /* key */
+	char text[SCION_ADDR_STRLEN];
+	uint16_t contact_port;
+	bool configured; /* named in routes */
+	enum peer_state state;
+	uint64_t boot_id;
+	unsigned int num_workers; /* 0: not known yet */
+	uint16_t worker_ports[FRAME_MAX_WORKERS];
+	struct path_set *set; /* NULL: a client whose paths were never asked for */
+	struct peer *next_of_set;
+	struct peer_path *paths;
+	uint32_t flows, half_open;
+	uint64_t opens_second;
+	uint32_t opens_in_second;
+	uint64_t opens_tx, opens_rx;
+	uint64_t hello_cookie, hello_sent_us;
+	unsigned int hellos;
+	uint64_t heard_us;
+	uint64_t refused_log_us; /* one log line a second and peer */
+};
+
+/* All paths to one AS, as the path source told last. */
+struct path_set {
+	UT_hash_handle hh;
+	struct isd_as ia; /* key */
+	struct control *control;
+	struct peer *peers;
+	struct path **paths; /* one reference each */
+	size_t num_paths;
+	bool asking, known;
+	int err; /* of the last answer */
+	char why[160];
+	uint64_t asked_ms, answered_ms;
+	unsigned int failures;
+	uv_timer_t timer;
+};
+
+/* One MPTCP connection (or plain TCP connection, or DATAGRAM flow) at the client. */
+struct conn {
+	UT_hash_handle hh;
+	struct {
+		uint32_t side;
+		uint32_t token;
+	} key;
+	bool has_token; /* in the token table */
+	const struct config_route *route;
+	struct peer *peer;
+	unsigned int num_planned;
+	struct peer_path *planned[PATH_CHOICE_MAX_K];
+	struct ctl_flow *flows;
+	unsigned int num_flows;
+	uint16_t mss;
+};
+
+/* A record belongs to one slot of one worker for good and is used by many flows in turn. */
+struct ctl_flow {
+	struct control *control;
+	unsigned int worker;
+	uint32_t slot;
+	struct ctl_flow *next_free;
+	bool timer_up;
+	uv_timer_t timer;
+
+	uint8_t flow_start[0]; /* all from here is zero in a free record */
+	UT_hash_handle by_key, by_theirs;
+	struct flow_key key;
+	struct their_name {
+		struct scion_addr peer;
+		struct flow_name name;
+	} their_key;
+	bool in_theirs;
+	struct ctl_flow *conn_next;
+	struct flow_name mine, theirs;
+	enum flow_state state;
+	enum flow_kind kind;
+	bool server, tcp, installed;
+	uint8_t tun, epoch;
+	uint8_t saw;
+	struct peer *peer;
+	struct peer_path *path;	     /* client; NULL at the server */
+	struct tmpl *tmpl;	     /* one reference: what the worker was told */
+	struct conn *conn;	     /* client */
+	struct mptcp_token token;    /* of the connection, at its server side */
+	bool has_token;
+	uint32_t isn;		     /* of the SYN, to tell a repeated one from a new one */
+	uint64_t created_ms, deadline_ms;
+	unsigned int opens;	     /* OPENs sent; at the server: received */
+	uint64_t open_sent_us;
+	uint32_t rto_ms;
+	unsigned int path_changes;
+	unsigned int announce_left;  /* ALIVEs that still announce a move */
+	struct held_packet *held[HELD_DATAGRAMS]; /* [0]: newest SYN */
+	unsigned int num_held;
+	bool first_sent; /* DATAGRAM: the OPEN carried held[0] */
+
+	/* server */
+	struct ip_addr client;	     /* inner source as the client has it */
+	struct ip_addr pool_address; /* len 0: none */
+	union sock_addr reply_to;
+	unsigned int reply_fd;	     /* index of the socket that was addressed */
+	bool accepted, confirmed;    /* an ACCEPT was sent; the client was heard since */
+	uint8_t synack[64];	     /* thin header and options */
+	uint8_t synack_len;
+
+	/* following a move that TCP does not vouch for: waits for a PROBE-REPLY */
+	struct tmpl *move_tmpl;
+	uint8_t move_epoch;
+	uint32_t move_probe;
+};
+
+#define CONTROL_MAX_TUNS WORKER_MAX_TUNS
+
+struct control_tun {
+	uint8_t side;	/* 0: ingress, 1..: egress */
+	char name[16];
+	unsigned int num_addresses;
+	struct ip_addr addresses[CONFIG_MAX_PREFIXES];
+};
+
+/* What daemon.c has prepared. */
+struct control_setup {
+	uv_loop_t *loop;
+	const struct config *cfg;
+	struct path_source *source;
+	struct local_as as;
+	struct scion_addr local;
+	unsigned int num_workers;
+	int worker_fds[CONFIG_MAX_WORKERS];
+	uint16_t worker_ports[CONFIG_MAX_WORKERS];
+	int contact_fd;
+	unsigned int num_tuns;
+	struct control_tun tuns[CONTROL_MAX_TUNS];
+	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
+	bool steering; /* by BPF; false: one worker */
+	uint64_t boot_id;
+};
+
+struct control_counters {
+	uint64_t connections, subflows, datagrams; /* opened, either side */
+	uint64_t opens_tx, opens_rx, accepts_tx, accepts_rx, rejects_tx, rejects_rx;
+	uint64_t hellos_tx, hellos_rx, probes_tx, probes_rx, probe_replies_rx;
+	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
+	uint64_t moves, renewals, followed, scmp_rx;
+	uint64_t resets, unreachables; /* answers to local programs */
+};
+
+struct control {
+	struct control_setup s;
+	uv_loop_t *loop;
+	const struct config *cfg;
+	struct path_policy *policy; /* of the file's `paths` */
+	struct worker *workers[CONFIG_MAX_WORKERS];
+	uv_async_t from_workers;
+	uv_poll_t contact;
+	uv_timer_t tick; /* probing */
+	uint64_t start_ms;
+	struct ctl_flow **slots[CONFIG_MAX_WORKERS]; /* [worker][slot] */
+	struct ctl_flow *free_head[CONFIG_MAX_WORKERS], *free_tail[CONFIG_MAX_WORKERS];
+	uint32_t next_slot[CONFIG_MAX_WORKERS], flows_used[CONFIG_MAX_WORKERS];
+	struct ctl_flow *by_key, *by_theirs;
+	struct conn *conns; /* by token */
+	struct peer *peers;
+	struct path_set *sets;
+	struct pool *pool;
+	uint32_t held; /* packets held */
+	uint32_t next_probe;
+	uint64_t drops[VERDICT_COUNT];
+	struct control_counters n;
+	uint8_t packet[CONTROL_MAX_PACKET + 2048]; /* scratch for what is being built */
+	uint8_t rx[CONTROL_MAX_PACKET];
+	bool stopping;
+	unsigned int closing; /* handles */
+};
+
+/* A datagram from the underlay, taken apart as far as UDP. */
+struct arrival {
+	const uint8_t *bytes;
+	size_t len;
+	union sock_addr from;	/* underlay source */
+	unsigned int socket;	/* index of the worker, or num_workers: contact */
+	struct flow_name flow;	/* that the worker found, id 0: none */
+	enum verdict verdict;
+	uint64_t now_us;
+	struct scion_pkt pkt;
+	struct scion_udp udp;
+	struct scion_addr peer; /* source */
+};
+
+static inline uint64_t control_now_ms(struct control *c)
+{
+	return uv_now(c->loop);
+}
+
+static inline uint64_t control_now_us(void)
+{
+	return uv_hrtime() / 1000;
+}
+
+/* ---- control.c ---- */
+int control_fd(const struct control *c, unsigned int socket);
+uint16_t control_port(const struct control *c, unsigned int socket);
+/* Sends a frame over @t from @socket; @flow_id is the SCION FlowID (index of our flow, or 1). */
+enum verdict control_send_frame(struct control *c, unsigned int socket, const struct tmpl *t,
+				uint32_t flow_id, const uint8_t *frame, size_t len);
+/* A template that answers @a: reversed path, to the source port. @mtu: 0: of the own AS. */
+struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t mtu);
+void control_reply(struct control *c, const struct arrival *a, const uint8_t *frame, size_t len);
+unsigned int control_worker_of(const struct control *c, uint16_t port_a, uint16_t port_b);
+struct held_packet *control_hold(struct control *c, const struct up_msg *m);
+void control_unhold(struct control *c, struct held_packet *h);
+uint64_t control_random(void);
+void control_kick(struct control *c);
+
+/* ---- flows.c ---- */
+struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b);
+struct ctl_flow *flow_by_key(struct control *c, const struct flow_key *key);
+struct ctl_flow *flow_by_name(struct control *c, const struct flow_name *mine);
+struct ctl_flow *flow_by_theirs(struct control *c, const struct scion_addr *peer, const struct flow_name *name);
+void flow_set_theirs(struct ctl_flow *f, const struct flow_name *name);
+/* Applies an event; a refused one is logged (debug) and returns false. */
+bool flow_step(struct ctl_flow *f, enum flow_event ev);
+/* Puts the flow into its worker, slow, with its template. */
+int flow_install(struct ctl_flow *f, struct tmpl *t);
+int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the worker if installed */
+void flow_timer(struct ctl_flow *f, uint64_t ms);
+void flow_saw(struct control *c, const struct up_msg *m);
+void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
+void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local);
+char *flow_str(const struct ctl_flow *f, char *buf); /* 256: "flow 12 tcp a:1 > b:2 (1-64513,10.0.0.1)" */
+void flow_drop_held(struct ctl_flow *f);
+
+/* ---- opening.c ---- */
+void opening_packet(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp);
+void opening_accept(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
+void opening_reject(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
+void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
+void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
+void opening_paths_known(struct control *c, struct peer *p); /* flows that wait */
+void opening_timer(struct ctl_flow *f);
+void conn_forget_path(struct control *c, struct peer_path *pp);
+void conn_leave(struct ctl_flow *f);
+
+/* ---- offering.c ---- */
+void offering_open(struct control *c, const struct arrival *a, struct rd *r);
+void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp);
+void offering_confirmed(struct ctl_flow *f);
+void offering_timer(struct ctl_flow *f);
+
+/* ---- moves.c ---- */
+void moves_path_died(struct control *c, struct peer_path *pp);
+void moves_path_renewed(struct control *c, struct peer_path *pp);
+void moves_path_up(struct control *c, struct peer_path *pp);
+void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h);
+bool moves_probe_reply(struct control *c, const struct frame_probe *p);
+void moves_announce(struct ctl_flow *f);
+void flow_use_path(struct ctl_flow *f, struct peer_path *pp); /* client: counts, sets f->path */
+
+/* ---- peers.c ---- */
+struct peer *peer_find(struct control *c, const struct scion_addr *addr);
+struct peer *peer_get(struct control *c, const struct scion_addr *addr); /* made if need be; NULL: limit */
+bool peer_may_open(struct control *c, struct peer *p); /* rate of OPENs */
+void peer_hello(struct control *c, struct peer *p);
+void peer_on_hello(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
+void peer_heard(struct peer *p);
+void peer_fail(struct control *c, struct peer *p); /* OPENs stayed unanswered */
+void peers_free(struct control *c);
+uint16_t peer_port(const struct control *c, const struct peer *p, uint16_t port_a, uint16_t port_b, bool contact);
+bool peer_log_ok(struct peer *p); /* at most one line a second about what it does wrong */
+
+/* ---- paths.c ---- */
+struct path_set *path_set_get(struct control *c, struct isd_as ia);
+void path_set_join(struct path_set *s, struct peer *p);
+void path_set_ask(struct path_set *s, bool refresh);
+void path_sets_free(struct control *c);
+const struct path *path_set_match(const struct path_set *s, const struct path *reversed); /* by interface ids */
+size_t peer_candidates(struct peer *p, const struct path_policy *policy, struct path_candidate *out,
+		       struct peer_path **pps, size_t max);
+
+/* ---- probing.c ---- */
+void probing_start(struct control *c);
+void probing_stop(struct control *c);
+void probing_reply(struct control *c, const struct arrival *a, struct rd *r);
+void probing_request(struct control *c, const struct arrival *a, struct rd *r);
+void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid); /* SCMP: look at once */
+void probing_now(struct control *c, struct peer *p);
+void peer_path_free(struct control *c, struct peer_path *pp);
+const char *path_state_str(enum path_state s);
+
+/* ---- answers.c ---- */
+void answer_unreachable(struct control *c, unsigned int worker, const struct held_packet *h, enum inet_unreach why);
+void answer_reset(struct control *c, unsigned int worker, const struct held_packet *h, int mptcp_reason);
+void answer_too_big(struct control *c, unsigned int worker, const struct up_msg *m, const struct ip_pkt *ip, uint16_t mtu);
+
+/* ---- for daemon.c ---- */
+int control_new(const struct control_setup *setup, struct control **out);
+/* Sends CLOSE for every flow, stops the workers, closes all handles on the loop, then calls @done. */
+void control_stop(struct control *c, void (*done)(void *ctx), void *ctx);
+void control_free(struct control *c); /* after @done */
+json_t *report_status(struct control *c);
+json_t *report_peers(struct control *c);
+json_t *report_paths(struct control *c, struct isd_as only, bool why);
+json_t *report_flows(struct control *c);
+json_t *report_drops(struct control *c);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/control/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TCP_IDLE_MS (124 * 60 * 1000) /* where no local socket can be asked; RFC 5382 */
+
+static void on_timer(uv_timer_t *t);
+
+/* ---- records and slots ---- */
+
+static struct ctl_flow *record_take(struct control *c, unsigned int w)
+{
+	struct ctl_flow *f = c->free_head[w];
+
+	/* First in, first out, so that a slot rests as long as possible before it is used again. */
+	if (c->next_slot[w] <= c->cfg->limits.flows && (!f || c->next_slot[w] < 1024)) {
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			return NULL;
+		f->worker = w;
+		f->slot = c->next_slot[w]++;
+		f->control = c;
+		c->slots[w][f->slot] = f;
+		uv_timer_init(c->loop, &f->timer);
+		f->timer.data = f;
+		f->timer_up = true;
+		return f;
+	}
+	if (!f)
+		return NULL;
+	c->free_head[w] = f->next_free;
+	if (!c->free_head[w])
+		c->free_tail[w] = NULL;
+	f->next_free = NULL;
+	return f;
+}
+
+static void record_give(struct control *c, struct ctl_flow *f)
+{
+	unsigned int w = f->worker;
+
+	/* Everything but the record itself (slot, timer) starts from zero again. */
+	memset(&f->flow_start, 0, sizeof(*f) - offsetof(struct ctl_flow, flow_start));
+	f->next_free = NULL;
+	if (c->free_tail[w])
+		c->free_tail[w]->next_free = f;
+	else
+		c->free_head[w] = f;
+	c->free_tail[w] = f;
+}
+
+/* Keys are hashed as bytes: padding must be zero. */
+static void clean_key(struct flow_key *out, const struct flow_key *key)
+{
+	memset(out, 0, sizeof(*out));
+	out->side = key->side;
+	out->proto = key->proto;
+	out->local_port = key->local_port;
+	out->remote_port = key->remote_port;
+	memcpy(&out->local, &key->local, sizeof(key->local));
+	memcpy(&out->remote, &key->remote, sizeof(key->remote));
+}
+
+struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b)
+{
+	unsigned int w = control_worker_of(c, port_a, port_b);
+	uint64_t random = control_random();
+	struct ctl_flow *f;
+
+	if (c->flows_used[w] >= c->cfg->limits.flows) {
+		c->drops[VERDICT_LIMIT_FLOWS]++;
+		return NULL;
+	}
+	f = record_take(c, w);
+	if (!f)
+		return NULL;
+	c->flows_used[w]++;
+	clean_key(&f->key, key);
+	f->tcp = key->proto == INET_PROTO_TCP;
+	f->state = FLOW_NEW;
+	f->mine = (struct flow_name){ f->slot << 12 | (random & 0xfff), (uint16_t)(random >> 16) };
+	f->created_ms = control_now_ms(c);
+	HASH_ADD(by_key, c->by_key, key, sizeof(f->key), f);
+	return f;
+}
+
+struct ctl_flow *flow_by_key(struct control *c, const struct flow_key *key)
+{
+	struct ctl_flow *f;
+	struct flow_key k;
+
+	clean_key(&k, key);
+	HASH_FIND(by_key, c->by_key, &k, sizeof(k), f);
+	return f;
+}
+
+struct ctl_flow *flow_by_name(struct control *c, const struct flow_name *mine)
+{
+	uint32_t slot = FLOW_ID_INDEX(mine->id);
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++) {
+		struct ctl_flow *f = slot && slot < c->next_slot[w] ? c->slots[w][slot] : NULL;
+
+		if (f && f->state != FLOW_NONE && f->mine.id == mine->id && f->mine.tag == mine->tag)
+			return f;
+	}
+	return NULL;
+}
+
+static void their_key(struct their_name *k, const struct scion_addr *peer, const struct flow_name *name)
+{
+	memset(k, 0, sizeof(*k));
+	k->peer.ia = peer->ia;
+	k->peer.host = peer->host;
+	k->name.id = name->id;
+	k->name.tag = name->tag;
+}
+
+struct ctl_flow *flow_by_theirs(struct control *c, const struct scion_addr *peer, const struct flow_name *name)
+{
+	struct their_name k;
+	struct ctl_flow *f;
+
+	their_key(&k, peer, name);
+	HASH_FIND(by_theirs, c->by_theirs, &k, sizeof(k), f);
+	return f;
+}
+
+void flow_set_theirs(struct ctl_flow *f, const struct flow_name *name)
+{
+	struct control *c = f->control;
+
+	if (f->in_theirs)
+		HASH_DELETE(by_theirs, c->by_theirs, f);
+	f->theirs = *name;
+	their_key(&f->their_key, &f->peer->addr, name);
+	HASH_ADD(by_theirs, c->by_theirs, their_key, sizeof(f->their_key), f);
+	f->in_theirs = true;
+}
+
+char *flow_str(const struct ctl_flow *f, char *buf)
+{
+	char local[IP_ADDR_STRLEN], remote[IP_ADDR_STRLEN];
+
+	snprintf(buf, 256, "flow %u.%u %s %s:%u > %s:%u (%s)", f->worker, f->slot,
+		 f->tcp ? "tcp" : "datagram", ip_addr_str(&f->key.local, local), f->key.local_port,
+		 ip_addr_str(&f->key.remote, remote), f->key.remote_port, f->peer ? f->peer->text : "-");
+	return buf;
+}
+
+/* ---- state ---- */
+
+bool flow_step(struct ctl_flow *f, enum flow_event ev)
+{
+	enum flow_state next = flow_state_next(f->state, ev);
+	char text[256];
+
+	if (next == FLOW_NONE) {
+		log_debug("%s: event %d refused in state %s", flow_str(f, text), ev, flow_state_str(f->state));
+		return false;
+	}
+	if (next != f->state)
+		log_debug("%s: %s > %s", flow_str(f, text), flow_state_str(f->state), flow_state_str(next));
+	f->state = next;
+	return true;
+}
+
+int flow_install(struct ctl_flow *f, struct tmpl *t)
+{
+	struct flow w = {
+		.mine = f->mine,
+		.theirs = f->theirs,
+		.tmpl = tmpl_get(t),
+		.tcp = f->tcp,
+		.slow = true,
+		.server = f->server,
+		.epoch = f->epoch,
+		.tun = f->tun,
+	};
+	int err;
+
+	w.key = f->key;
+	err = worker_install(f->control->workers[f->worker], f->slot, &w);
+	if (err < 0) {
+		tmpl_put(t);
+		f->control->drops[VERDICT_CONTROL_FULL]++;
+		return err;
+	}
+	f->installed = true;
+	tmpl_put(f->tmpl);
+	f->tmpl = tmpl_get(t);
+	return 0;
+}
+
+int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
+{
+	if (f->installed &&
+	    worker_set_path(f->control->workers[f->worker], f->slot, tmpl_get(t), f->epoch) < 0) {
+		tmpl_put(t);
+		tmpl_put(t);
+		return -ENOBUFS;
+	}
+	tmpl_put(f->tmpl);
+	f->tmpl = t;
+	return 0;
+}
+
+static void linger(struct ctl_flow *f)
+{
+	flow_timer(f, FLOW_LINGER_MS);
+}
+
+void flow_saw(struct control *c, const struct up_msg *m)
+{
+	static const struct {
+		uint8_t bit;
+		enum flow_event ev;
+	} events[] = {
+		{ FLOW_SAW_FIN_OUT, FLOW_EV_FIN_OUT },
+		{ FLOW_SAW_FIN_IN, FLOW_EV_FIN_IN },
+		{ FLOW_SAW_RST_OUT, FLOW_EV_RST },
+		{ FLOW_SAW_RST_IN, FLOW_EV_RST },
+	};
+	struct ctl_flow *f = flow_by_name(c, &m->flow);
+	uint8_t fresh;
+
+	if (!f)
+		return;
+	fresh = m->saw & ~f->saw;
+	f->saw |= m->saw;
+	if (f->state < FLOW_OPEN)
+		return; /* a RST before that is handled where it is read */
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		if (fresh & events[i].bit)
+			flow_step(f, events[i].ev);
+	if (f->state == FLOW_LINGER && fresh)
+		linger(f);
+}
+
+/* ---- timers ---- */
+
+void flow_timer(struct ctl_flow *f, uint64_t ms)
+{
+	uv_timer_start(&f->timer, on_timer, ms, 0);
+}
+
+static uint64_t idle_ms(const struct ctl_flow *f)
+{
+	const struct flow_stats *s = worker_flow_stats(f->control->workers[f->worker], f->slot);
+	uint64_t tx = flow_counter(&s->tx_ms), rx = flow_counter(&s->rx_ms);
+	uint64_t last = tx > rx ? tx : rx, now = control_now_ms(f->control);
+
+	if (last < f->created_ms)
+		last = f->created_ms;
+	return now > last ? now - last : 0;
+}
+
+static void check_idle(struct ctl_flow *f)
+{
+	uint64_t limit = f->tcp ? TCP_IDLE_MS : FLOW_IDLE_MS, idle = idle_ms(f);
+
+	if (idle >= limit) {
+		flow_step(f, FLOW_EV_EXPIRED);
+		flow_free(f);
+	} else {
+		flow_timer(f, limit - idle);
+	}
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct ctl_flow *f = t->data;
+	struct control *c = f->control;
+
+	switch (f->state) {
+	case FLOW_WAITING:
+	case FLOW_OPENING:
+		opening_timer(f);
+		break;
+	case FLOW_OFFERED:
+		offering_timer(f);
+		break;
+	case FLOW_OPEN:
+	case FLOW_CLOSING:
+		if (f->announce_left)
+			moves_announce(f);
+		else if (f->server && !f->confirmed)
+			offering_timer(f);
+		else
+			check_idle(f);
+		break;
+	case FLOW_LINGER:
+		flow_step(f, FLOW_EV_EXPIRED);
+		flow_free(f);
+		break;
+	case FLOW_NONE:
+	case FLOW_NEW:
+	case FLOW_CLOSED:
+	case FLOW_NUM_STATES:
+		break;
+	}
+	control_kick(c);
+}
+
+/* ---- the end ---- */
+
+void flow_drop_held(struct ctl_flow *f)
+{
+	for (unsigned int i = 0; i < f->num_held; i++)
+		control_unhold(f->control, f->held[i]);
+	f->num_held = 0;
+}
+
+void flow_free(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+
+	uv_timer_stop(&f->timer);
+	if (f->installed && c->workers[f->worker])
+		while (worker_remove(c->workers[f->worker], f->slot) < 0) {
+			/* Its queue is full: it is being emptied at this moment. */
+			worker_kick(c->workers[f->worker]);
+			uv_sleep(1);
+		}
+	flow_drop_held(f);
+	HASH_DELETE(by_key, c->by_key, f);
+	if (f->in_theirs)
+		HASH_DELETE(by_theirs, c->by_theirs, f);
+	if (f->pool_address.len)
+		pool_put(c->pool, &f->pool_address);
+	if (f->server && !f->confirmed && f->peer && f->peer->half_open)
+		f->peer->half_open--;
+	if (f->peer)
+		f->peer->flows--;
+	flow_use_path(f, NULL);
+	conn_leave(f);
+	tmpl_put(f->tmpl);
+	tmpl_put(f->move_tmpl);
+	c->flows_used[f->worker]--;
+	record_give(c, f);
+}
+
+void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local)
+{
+	struct control *c = f->control;
+	struct frame_end e = { .from = f->mine, .reason = (uint8_t)reason };
+	uint8_t frame[64];
+	int len;
+
+	if (tell_peer && f->theirs.id && f->tmpl) {
+		len = frame_build_end(frame, sizeof(frame), FRAME_CLOSE, &f->theirs, &e);
+		if (len > 0) {
+			control_send_frame(c, f->worker, f->tmpl, f->slot, frame, (size_t)len);
+			c->n.closes_tx++;
+		}
+	}
+	if (reset_local && f->installed)
+		worker_reset_local(c->workers[f->worker], f->slot);
+	flow_step(f, FLOW_EV_REFUSED);
+	flow_free(f);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Paths of running flows. The client chooses: it leaves a dead path, and replaces a renewed one in
+ * place. The server follows a newer epoch, once TCP or a PROBE has vouched for it.
+ */
+#include "shila/control/control.h"
+
+#include <string.h>
+
+#define ANNOUNCE_TIMES 3
+#define ANNOUNCE_MS    60
+
+void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
+{
+	struct peer_path *old = f->path;
+
+	if (old == pp)
+		return;
+	if (pp)
+		pp->flows++;
+	f->path = pp;
+	if (old && !--old->flows && old->gone)
+		peer_path_free(f->control, old);
+}
+
+/* ---- client: leaving a path ---- */
+
+/* With the newest epoch on the new path, so that the peer follows even if TCP has nothing to say. */
+static void send_alive(struct ctl_flow *f)
+{
+	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
+	uint8_t frame[FRAME_HDR_LEN];
+	struct wr w = wr_init(frame, sizeof(frame));
+
+	frame_build_hdr(&w, &h);
+	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
+}
+
+void moves_announce(struct ctl_flow *f)
+{
+	send_alive(f);
+	f->announce_left--;
+	flow_timer(f, f->announce_left ? ANNOUNCE_MS : FLOW_IDLE_MS);
+}
+
+static struct tmpl *tmpl_on(struct ctl_flow *f, struct path *path)
+{
+	struct control *c = f->control;
+
+	return tmpl_new(path, &c->s.local, control_port(c, f->worker), &f->peer->addr, f->tmpl->peer_port);
+}
+
+static void move(struct ctl_flow *f, struct peer_path *pp)
+{
+	struct tmpl *t = tmpl_on(f, pp->path);
+	char text[256];
+
+	if (!t)
+		return;
+	flow_use_path(f, pp);
+	f->epoch++;
+	f->path_changes++;
+	f->control->n.moves++;
+	if (flow_set_tmpl(f, t) < 0)
+		return;
+	log_info("%s: moved to a path of %u hops, mtu %u (move %u)", flow_str(f, text),
+		 pp->path->num_hops / 2u, pp->path->mtu_bytes, f->path_changes);
+	f->announce_left = ANNOUNCE_TIMES;
+	moves_announce(f);
+}
+
+/* The best living path beside those that the connection's other flows are on. */
+static struct peer_path *other_path(struct ctl_flow *f)
+{
+	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
+	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
+	const struct path *used[PATH_CHOICE_MAX_K];
+	size_t count, kept = 0, num_used = 0;
+	struct path_choice_params params = {
+		.k = 1, .share = f->conn->route->paths.share,
+		.metric = (enum path_metric)f->conn->route->paths.metric,
+	};
+	int i;
+
+	count = peer_candidates(f->peer, f->control->policy, cand, pps, PATH_CHOICE_MAX_PATHS);
+	for (size_t k = 0; k < count; k++) {
+		if (pps[k] == f->path || pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT)
+			continue;
+		cand[kept] = cand[k];
+		pps[kept++] = pps[k];
+	}
+	for (struct ctl_flow *o = f->conn->flows; o && num_used < PATH_CHOICE_MAX_K; o = o->conn_next)
+		if (o != f && o->path && o->path->state != PATH_STATE_DOWN)
+			used[num_used++] = o->path->path;
+	i = path_choice_one(cand, kept, used, num_used, &params, true);
+	return i < 0 ? NULL : pps[i];
+}
+
+void moves_path_died(struct control *c, struct peer_path *pp)
+{
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next) {
+		struct peer_path *to;
+
+		if (f->path != pp || f->state < FLOW_OPEN || !f->conn)
+			continue;
+		to = other_path(f);
+		if (to)
+			move(f, to);
+		/* else it stays: TCP keeps trying, and another path may come back */
+	}
+}
+
+/* A path is alive again: flows that were left on a dead one, or share a link, take it. */
+void moves_path_up(struct control *c, struct peer_path *pp)
+{
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next) {
+		bool crowded = false, taken = false;
+
+		if (f->peer != pp->peer || !f->path || f->path == pp || f->state != FLOW_OPEN || !f->conn || f->server)
+			continue;
+		for (struct ctl_flow *o = f->conn->flows; o; o = o->conn_next) {
+			if (o == f || !o->path)
+				continue;
+			taken |= path_shared_links(o->path->path, pp->path) >= f->conn->route->paths.share;
+			crowded |= path_shared_links(o->path->path, f->path->path) >= f->conn->route->paths.share;
+		}
+		if (f->path->state == PATH_STATE_DOWN || (crowded && !taken))
+			move(f, pp);
+	}
+}
+
+/* ---- client: the same path with fresh bytes ---- */
+
+void moves_path_renewed(struct control *c, struct peer_path *pp)
+{
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next) {
+		struct tmpl *t;
+
+		if (f->path != pp || !f->tmpl || f->state < FLOW_OPENING)
+			continue;
+		t = tmpl_on(f, pp->path);
+		if (t && flow_set_tmpl(f, t) == 0)
+			c->n.renewals++;
+	}
+}
+
+/* ---- either side: following the other ---- */
+
+static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
+{
+	bool moved = epoch != f->epoch;
+	char text[256];
+
+	if (f->path && moved)
+		flow_use_path(f, NULL); /* a client that follows its server is on no path of its own choice */
+	f->epoch = epoch;
+	if (flow_set_tmpl(f, t) < 0)
+		return;
+	if (!moved) {
+		f->control->n.renewals++;
+		return;
+	}
+	f->path_changes++;
+	f->control->n.followed++;
+	log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);
+}
+
+static bool same_interfaces(const struct path *a, const struct path *b)
+{
+	if (a->num_hops != b->num_hops)
+		return false;
+	for (uint16_t i = 0; i < a->num_hops; i++)
+		if (a->hops[i].ifid != b->hops[i].ifid)
+			return false;
+	return true;
+}
+
+static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
+{
+	struct frame_probe p = { .id = ++c->next_probe, .sent_us = control_now_us() };
+	uint8_t frame[64];
+	int len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
+
+	tmpl_put(f->move_tmpl);
+	f->move_tmpl = t;
+	f->move_epoch = epoch;
+	f->move_probe = p.id;
+	if (len > 0)
+		control_send_frame(c, f->worker, t, f->slot, frame, (size_t)len);
+	c->n.probes_tx++;
+}
+
+void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h)
+{
+	int8_t newer = (int8_t)(h->epoch - f->epoch);
+	struct tmpl *t;
+
+	/* Equal epoch: the server takes renewed bytes of the same path; the client ignores. */
+	if (newer < 0 || (!newer && !f->server)) {
+		worker_asked_done(c->workers[f->worker], f->slot);
+		return;
+	}
+	t = control_reply_tmpl(c, a, f->tmpl ? f->tmpl->path->mtu_bytes : 0);
+	if (!t || a->socket != f->worker) {
+		tmpl_put(t);
+		worker_asked_done(c->workers[f->worker], f->slot);
+		return;
+	}
+	if (!newer) {
+		if (f->tmpl && same_interfaces(t->path, f->tmpl->path) &&
+		    t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s) {
+			adopt(f, t, f->epoch);
+		} else {
+			tmpl_put(t);
+			worker_asked_done(c->workers[f->worker], f->slot);
+		}
+		return;
+	}
+	/* The worker checked the TCP ack of DATA; without one the path itself must answer first. */
+	if (h->type == FRAME_DATA)
+		adopt(f, t, h->epoch);
+	else
+		probe_move(c, f, t, h->epoch);
+}
+
+bool moves_probe_reply(struct control *c, const struct frame_probe *p)
+{
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next) {
+		struct tmpl *t = f->move_tmpl;
+
+		if (!t || f->move_probe != p->id)
+			continue;
+		f->move_tmpl = NULL;
+		if ((int8_t)(f->move_epoch - f->epoch) > 0)
+			adopt(f, t, f->move_epoch);
+		else
+			tmpl_put(t);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Server side: an OPEN becomes a flow with a pool address as its client, its SYN goes into the ingress
+ * TUN, and the kernel's answer goes back in the ACCEPT, or after a bare one once the client was heard.
+ */
+#include "shila/control/control.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void reject(struct control *c, const struct arrival *a, const struct flow_name *to,
+		   const struct flow_name *from, enum frame_reason reason)
+{
+	struct frame_end e = { .reason = (uint8_t)reason };
+	uint8_t frame[64];
+	int len;
+
+	if (from)
+		e.from = *from;
+	len = frame_build_end(frame, sizeof(frame), FRAME_REJECT, to, &e);
+	if (len > 0 && (size_t)len <= a->udp.len) {
+		control_reply(c, a, frame, (size_t)len);
+		c->n.rejects_tx++;
+	}
+}
+
+/* ---- ACCEPT ---- */
+
+static void send_accept(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+	struct frame_accept acc = {
+		.from = f->mine,
+		.worker_port = c->s.worker_ports[f->worker],
+		.body = f->synack,
+		.body_len = f->synack_len,
+	};
+	uint8_t frame[256];
+	int len = frame_build_accept(frame, sizeof(frame), &f->theirs, f->epoch, &acc);
+	struct tmpl *t = f->tmpl, *own = NULL;
+
+	if (len < 0)
+		return;
+	/* From the port that was addressed; that may be the contact port, not the worker's. */
+	if (f->reply_fd != f->worker) {
+		own = tmpl_new(t->path, &c->s.local, control_port(c, f->reply_fd), &f->peer->addr, t->peer_port);
+		t = own ? own : t;
+	}
+	control_send_frame(c, f->reply_fd, t, f->slot, frame, (size_t)len);
+	tmpl_put(own);
+	f->accepted = true;
+	c->n.accepts_tx++;
+}
+
+/* ---- OPEN ---- */
+
+/* The inner destination at this host; len 0: refused, with the reason. */
+static struct ip_addr destination(struct control *c, const struct frame_open *o, enum frame_reason *reason)
+{
+	const struct config_ingress *in = &c->cfg->ingress;
+	struct ip_addr dst = o->dst;
+
+	*reason = REASON_NOT_SERVED;
+	if (!in->enabled)
+		return (struct ip_addr){ 0 };
+	if (ip_addr_is_unspecified(&dst)) {
+		dst.len = 0;
+		for (size_t i = 0; i < in->num_addresses && !dst.len; i++)
+			if (in->addresses[i].len == o->src.len)
+				dst = in->addresses[i];
+	}
+	for (size_t i = 0; i < in->num_addresses; i++)
+		if (ip_addr_eq(&in->addresses[i], &dst) &&
+		    config_port_served(c->cfg, o->proto == INET_PROTO_ICMPV6 ? INET_PROTO_ICMP : o->proto,
+				       o->dst_port, &dst))
+			return dst;
+	return (struct ip_addr){ 0 };
+}
+
+static uint8_t ingress_tun(const struct control *c)
+{
+	for (unsigned int i = 0; i < c->s.num_tuns; i++)
+		if (!c->s.tuns[i].side)
+			return (uint8_t)i;
+	return 0;
+}
+
+/* Writes the SYN of an OPEN to the TUN, as if its client were at the pool address. */
+static bool offer_syn(struct ctl_flow *f, const struct frame_open *o, uint8_t traffic_class)
+{
+	struct control *c = f->control;
+	struct rd body = rd_init(o->body, o->body_len);
+	struct thin_tcp t;
+	struct tcp_build b;
+	uint8_t opts[40];
+	int len;
+
+	if (frame_parse_thin(&body, &t) < 0 || !(t.flags & TCP_SYN) || t.flags & (TCP_ACK | TCP_RST | TCP_FIN))
+		return false;
+	memcpy(opts, t.opts, t.opts_len);
+	f->isn = t.seq;
+	b = (struct tcp_build){
+		.src = &f->key.remote, .dst = &f->key.local,
+		.src_port = f->key.remote_port, .dst_port = f->key.local_port,
+		.seq = t.seq, .flags = t.flags, .window = t.window, .urgent = t.urgent,
+		.opts = opts, .opts_len = t.opts_len, .data = body.p, .len = body.left,
+		.traffic_class = traffic_class,
+	};
+	len = inet_build_tcp(c->packet, sizeof(c->packet), &b);
+	return len > 0 &&
+	       !worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
+}
+
+/* The first packet of a DATAGRAM flow travels in its OPEN. */
+static bool offer_packet(struct ctl_flow *f, const struct frame_open *o)
+{
+	struct control *c = f->control;
+	struct ip_pkt ip;
+	uint16_t src, dst;
+
+	if (!o->body_len)
+		return true; /* too large for an OPEN: it follows */
+	if (o->body_len > sizeof(c->packet))
+		return false;
+	memcpy(c->packet, o->body, o->body_len);
+	if (ip_parse(c->packet, o->body_len, &ip) < 0 || ip.proto != f->key.proto)
+		return false;
+	inet_ports(c->packet, &ip, &src, &dst);
+	if ((src != o->src_port || dst != o->dst_port) && !ip.later_fragment)
+		return false;
+	if (inet_rewrite(c->packet, &ip, &f->key.remote, &f->key.local) < 0)
+		return false;
+	return !worker_write(c->workers[f->worker], f->tun, NULL, c->packet, o->body_len);
+}
+
+static enum frame_reason kind_of(const struct frame_open *o)
+{
+	bool tcp = o->proto == INET_PROTO_TCP;
+
+	if (o->kind < FLOW_MAIN || o->kind > FLOW_DATAGRAM || tcp != (o->kind != FLOW_DATAGRAM) || !o->from.id)
+		return REASON_MALFORMED;
+	return REASON_NONE;
+}
+
+/* Everything that must be true before anything is kept for the sender. */
+static enum frame_reason admit(struct control *c, const struct arrival *a, const struct frame_open *o,
+			       struct peer **peer, struct ip_addr *dst)
+{
+	enum frame_reason reason = kind_of(o);
+	struct peer *p;
+
+	if (reason != REASON_NONE)
+		return reason;
+	if (!config_peer_allowed(c->cfg, &a->peer)) {
+		c->drops[VERDICT_NOT_ALLOWED]++;
+		return REASON_NOT_ALLOWED;
+	}
+	*dst = destination(c, o, &reason);
+	if (!dst->len) {
+		c->drops[VERDICT_NOT_SERVED]++;
+		return reason;
+	}
+	p = peer_get(c, &a->peer);
+	if (!p || p->flows >= c->cfg->limits.flows_per_peer || p->half_open >= c->cfg->limits.half_open_per_peer) {
+		c->drops[VERDICT_LIMIT_FLOWS]++;
+		return REASON_NO_RESOURCES;
+	}
+	if (!peer_may_open(c, p)) {
+		c->drops[VERDICT_LIMIT_OPENS]++;
+		return REASON_NO_RESOURCES;
+	}
+	*peer = p;
+	return REASON_NONE;
+}
+
+static void log_refusal(struct control *c, const struct arrival *a, const struct frame_open *o, enum frame_reason reason)
+{
+	struct peer *p = peer_find(c, &a->peer);
+	char peer[SCION_ADDR_STRLEN], src[IP_ADDR_STRLEN];
+
+	if (!p || peer_log_ok(p))
+		log_info("refused OPEN of %s, client %s:%u to port %u: %s", scion_addr_str(&a->peer, peer),
+			 ip_addr_str(&o->src, src), o->src_port, o->dst_port,
+			 reason == REASON_NOT_ALLOWED ? "not in ingress.allow" :
+			 reason == REASON_NOT_SERVED  ? "not in ingress.serve" :
+							frame_reason_str((uint8_t)reason));
+}
+
+static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, const struct frame_open *o,
+				  struct peer *peer, const struct ip_addr *dst, enum frame_reason *reason)
+{
+	struct flow_key key = {
+		.proto = o->proto, .local = *dst, .local_port = o->dst_port, .remote_port = o->src_port,
+	};
+	struct ctl_flow *f, *old;
+	struct tmpl *t;
+	int err = pool_get(c->pool, &a->peer, &o->src, c->cfg->limits.pool_addresses_per_peer, &key.remote);
+
+	*reason = REASON_NO_RESOURCES;
+	if (err < 0) {
+		c->drops[VERDICT_LIMIT_POOL]++;
+		return NULL;
+	}
+	old = flow_by_key(c, &key);
+	if (old)
+		flow_free(old); /* the client uses the ports again */
+	f = flow_new(c, &key, o->src_port, o->dst_port);
+	if (!f) {
+		pool_put(c->pool, &key.remote);
+		return NULL;
+	}
+	f->server = true;
+	f->kind = (enum flow_kind)o->kind;
+	f->pool_address = key.remote;
+	f->client = o->src;
+	f->tun = ingress_tun(c);
+	f->epoch = o->epoch;
+	f->peer = peer;
+	peer->flows++;
+	peer->half_open++;
+	flow_set_theirs(f, &o->from);
+	t = control_reply_tmpl(c, a, o->path_mtu);
+	if (t) {
+		/* Frames of this flow leave from the port of its worker. */
+		struct tmpl *own = tmpl_new(t->path, &c->s.local, c->s.worker_ports[f->worker], &a->peer,
+					    a->udp.src_port);
+
+		if (own) {
+			own->rx_infos_len = t->rx_infos_len;
+			memcpy(own->rx_infos, t->rx_infos, sizeof(t->rx_infos));
+			err = flow_install(f, own);
+			tmpl_put(own);
+		} else {
+			err = -ENOMEM;
+		}
+	}
+	tmpl_put(t);
+	if (!t || err < 0) {
+		flow_free(f);
+		return NULL;
+	}
+	return f;
+}
+
+/* The client repeats its OPEN: our answer was lost, is not there yet, or the path was changed. */
+static void open_again(struct ctl_flow *f, const struct arrival *a, const struct frame_open *o)
+{
+	struct control *c = f->control;
+
+	f->opens++;
+	f->reply_to = a->from;
+	f->reply_fd = a->socket;
+	if (!f->confirmed) { /* the answer follows the newest OPEN */
+		struct tmpl *t = control_reply_tmpl(c, a, o->path_mtu), *own = NULL;
+
+		if (t) {
+			own = tmpl_new(t->path, &c->s.local, c->s.worker_ports[f->worker], &a->peer, a->udp.src_port);
+			if (own) {
+				own->rx_infos_len = t->rx_infos_len;
+				memcpy(own->rx_infos, t->rx_infos, sizeof(t->rx_infos));
+				flow_set_tmpl(f, own);
+			}
+		}
+		tmpl_put(t);
+	}
+	if (f->accepted) {
+		send_accept(f); /* one for this OPEN; with the SYN/ACK if it came meanwhile */
+	} else if (f->state == FLOW_OFFERED && f->tcp) {
+		offer_syn(f, o, a->pkt.traffic_class);
+	}
+}
+
+void offering_open(struct control *c, const struct arrival *a, struct rd *r)
+{
+	struct frame_open o;
+	enum frame_reason reason;
+	struct peer *peer = NULL;
+	struct ip_addr dst = { 0 };
+	struct ctl_flow *f;
+
+	if (frame_parse_open(r, &o) < 0) {
+		c->drops[VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	c->n.opens_rx++;
+	f = flow_by_theirs(c, &a->peer, &o.from);
+	if (f && f->server) {
+		open_again(f, a, &o);
+		return;
+	}
+	reason = admit(c, a, &o, &peer, &dst);
+	if (reason == REASON_NONE)
+		f = make_flow(c, a, &o, peer, &dst, &reason);
+	else
+		f = NULL;
+	if (!f) {
+		log_refusal(c, a, &o, reason);
+		reject(c, a, &o.from, NULL, reason);
+		return;
+	}
+	peer->opens_rx++;
+	peer_heard(peer);
+	f->opens = 1;
+	f->reply_to = a->from;
+	f->reply_fd = a->socket;
+	if (f->tcp ? !offer_syn(f, &o, a->pkt.traffic_class) : !offer_packet(f, &o)) {
+		reject(c, a, &o.from, NULL, REASON_MALFORMED);
+		flow_free(f);
+		return;
+	}
+	if (f->kind == FLOW_DATAGRAM)
+		c->n.datagrams++;
+	else if (f->kind == FLOW_SUB)
+		c->n.subflows++;
+	else
+		c->n.connections++;
+	flow_step(f, FLOW_EV_OFFER);
+	if (f->tcp) {
+		flow_timer(f, OFFER_BARE_MS);
+		return;
+	}
+	flow_step(f, FLOW_EV_ESTABLISH);
+	worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
+	send_accept(f);
+	flow_timer(f, OFFER_DEADLINE_MS);
+}
+
+/* ---- what the local kernel says ---- */
+
+static void send_data(struct ctl_flow *f, const uint8_t *thin, size_t len)
+{
+	struct control *c = f->control;
+	struct frame_hdr h = { .type = FRAME_DATA, .epoch = f->epoch, .to = f->theirs };
+	uint8_t frame[128];
+	struct wr w = wr_init(frame, sizeof(frame));
+
+	frame_build_hdr(&w, &h);
+	wr_copy(&w, thin, len);
+	if (!w.bad)
+		control_send_frame(c, f->worker, f->tmpl, f->slot, frame, (size_t)(w.p - frame));
+}
+
+static void on_synack(struct ctl_flow *f, const struct tcp_hdr *tcp)
+{
+	struct control *c = f->control;
+	struct thin_tcp t = {
+		.seq = tcp->seq, .ack = tcp->ack, .flags = tcp->flags, .window = tcp->window,
+		.urgent = tcp->urgent, .opts = tcp->opts, .opts_len = tcp->opts_len,
+	};
+	struct wr w = wr_init(f->synack, sizeof(f->synack));
+	struct tcp_options o;
+	bool bare = f->accepted;
+
+	frame_build_thin(&w, &t);
+	f->synack_len = w.bad ? 0 : (uint8_t)(w.p - f->synack);
+	if (f->kind == FLOW_MAIN && !tcp_options_parse(tcp->opts, tcp->opts_len, &o) &&
+	    o.mptcp == MPTCP_CAPABLE && o.has_sender_key) {
+		f->token = mptcp_token_of_key(o.sender_key);
+		f->has_token = true;
+	}
+	if (f->state == FLOW_OFFERED) {
+		flow_step(f, FLOW_EV_ESTABLISH);
+		worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
+		flow_timer(f, OFFER_DEADLINE_MS);
+	}
+	if (!bare)
+		send_accept(f);
+	else if (f->confirmed)
+		send_data(f, f->synack, f->synack_len);
+	/* else: to somebody never heard we owe at most one ACCEPT an OPEN; its next OPEN gets the SYN/ACK */
+}
+
+static void on_refused(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+	struct frame_end e = { .from = f->mine, .reason = REASON_PORT_CLOSED };
+	uint8_t frame[64];
+	int len = frame_build_end(frame, sizeof(frame), FRAME_REJECT, &f->theirs, &e);
+	char text[256];
+
+	log_debug("%s: port closed", flow_str(f, text));
+	if (len > 0) {
+		struct tmpl *t = tmpl_new(f->tmpl->path, &c->s.local, control_port(c, f->reply_fd),
+					  &f->peer->addr, f->tmpl->peer_port);
+
+		if (t)
+			control_send_frame(c, f->reply_fd, t, f->slot, frame, (size_t)len);
+		tmpl_put(t);
+		c->n.rejects_tx++;
+	}
+	flow_step(f, FLOW_EV_RST);
+	flow_free(f);
+}
+
+void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp)
+{
+	(void)m;
+	(void)ip;
+	if (!tcp)
+		return;
+	if (tcp->flags & TCP_RST && f->state == FLOW_OFFERED)
+		on_refused(f);
+	else if ((tcp->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
+		on_synack(f, tcp);
+	else
+		f->control->drops[VERDICT_NO_FLOW]++;
+}
+
+void offering_confirmed(struct ctl_flow *f)
+{
+	f->confirmed = true;
+	if (f->peer->half_open)
+		f->peer->half_open--;
+	if (f->tcp && f->synack_len && f->accepted && f->state == FLOW_OPEN &&
+	    !flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_segments))
+		send_data(f, f->synack, f->synack_len); /* came after the bare ACCEPT */
+}
+
+void offering_timer(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+
+	if (f->state == FLOW_OFFERED && !f->accepted) {
+		send_accept(f); /* bare */
+		flow_timer(f, OFFER_DEADLINE_MS);
+		return;
+	}
+	if (f->state == FLOW_OPEN && flow_counter(&worker_flow_stats(c->workers[f->worker], f->slot)->rx_ms)) {
+		offering_confirmed(f); /* the worker heard the client */
+		flow_timer(f, FLOW_IDLE_MS);
+		return;
+	}
+	flow_step(f, FLOW_EV_EXPIRED);
+	flow_free(f);
+}

@@ -1,0 +1,766 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Client side: a SYN (or first datagram) of a local program becomes an OPEN on the flow's own path, the
+ * peer's ACCEPT an installed flow and a SYN/ACK in the TUN. SYNs are held, never dropped, while a
+ * path is looked up: after three lost SYNs the kernel would make the connection plain TCP.
+ */
+#include "shila/control/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPEN_RTO_UNKNOWN_MS 250 /* no RTT known yet */
+#define OPEN_RTO_MIN_MS	    30
+#define OPEN_RTO_MAX_MS	    1000
+#define OPENS_TO_WORKER	    2 /* unanswered ones, then the contact port is tried */
+#define OPENS_ON_A_PATH	    2 /* unanswered ones, then another path is tried */
+#define PEER_SILENT_OPENS   4
+
+/* ---- connections ---- */
+
+static struct conn *conn_new(struct ctl_flow *f, const struct config_route *route)
+{
+	struct conn *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->key.side = f->key.side;
+	n->route = route;
+	n->peer = f->peer;
+	return n;
+}
+
+static void conn_add(struct conn *n, struct ctl_flow *f)
+{
+	f->conn = n;
+	f->conn_next = n->flows;
+	n->flows = f;
+	n->num_flows++;
+}
+
+void conn_leave(struct ctl_flow *f)
+{
+	struct conn *n = f->conn;
+
+	if (!n)
+		return;
+	for (struct ctl_flow **at = &n->flows; *at; at = &(*at)->conn_next) {
+		if (*at == f) {
+			*at = f->conn_next;
+			break;
+		}
+	}
+	f->conn = NULL;
+	if (--n->num_flows)
+		return;
+	if (n->has_token)
+		HASH_DEL(f->control->conns, n);
+	free(n);
+}
+
+static struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token token)
+{
+	struct conn *n, probe = { .key = { side, token.v } };
+
+	HASH_FIND(hh, c->conns, &probe.key, sizeof(probe.key), n);
+	return n;
+}
+
+/* The token must be known before the SYN/ACK reaches the kernel: a join may follow at once. */
+static void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
+{
+	struct control *c = f->control;
+	struct tcp_options o;
+	struct conn *old;
+
+	if (f->kind != FLOW_MAIN || !f->conn || f->conn->has_token || tcp_options_parse(opts, len, &o) < 0)
+		return;
+	if (o.mptcp != MPTCP_CAPABLE || !o.has_sender_key)
+		return; /* the server fell back to plain TCP */
+	f->token = mptcp_token_of_key(o.sender_key);
+	f->has_token = true;
+	old = conn_by_token(c, f->key.side, f->token);
+	if (old) {
+		HASH_DEL(c->conns, old);
+		old->has_token = false;
+	}
+	f->conn->key.token = f->token.v;
+	HASH_ADD(hh, c->conns, key, sizeof(f->conn->key), f->conn);
+	f->conn->has_token = true;
+}
+
+void conn_forget_path(struct control *c, struct peer_path *pp)
+{
+	struct conn *n;
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++) {
+		for (uint32_t i = 1; i < c->next_slot[w]; i++) {
+			n = c->slots[w][i]->conn;
+			for (unsigned int k = 0; n && k < n->num_planned; k++)
+				if (n->planned[k] == pp)
+					n->planned[k] = NULL;
+		}
+	}
+}
+
+/* ---- choice of paths ---- */
+
+static uint32_t interfaces_of_side(const struct control *c, uint8_t side)
+{
+	return side ? c->cfg->egress[side - 1].interfaces : 1;
+}
+
+/* Largest inner segment over a path, without IP and TCP header but with TCP options. */
+static uint16_t path_mss(const struct control *c, const struct peer_path *pp)
+{
+	size_t hdr = scion_hdr_len(&pp->peer->addr, &c->s.local, pp->path->raw_len) + SCION_UDP_HDR_LEN;
+	size_t frame = FRAME_HDR_LEN + FRAME_THIN_LEN;
+
+	return pp->path->mtu_bytes > hdr + frame + 88 ? (uint16_t)(pp->path->mtu_bytes - hdr - frame) : 88;
+}
+
+/* The set of paths for a new connection; false: there is none. */
+static bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
+{
+	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
+	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
+	uint32_t want = n->route->subflows ? n->route->subflows : interfaces_of_side(c, f->key.side);
+	struct path_choice_params params = {
+		.k = f->kind == FLOW_MAIN ? want : 1,
+		.share = n->route->paths.share,
+		.metric = (enum path_metric)n->route->paths.metric,
+	};
+	struct path_choice choice;
+	size_t count = peer_candidates(n->peer, c->policy, cand, pps, PATH_CHOICE_MAX_PATHS);
+
+	if (!count || path_choice_plan(cand, count, &params, &choice) < 0 || !choice.count)
+		return false;
+	n->num_planned = choice.count;
+	n->mss = UINT16_MAX;
+	for (unsigned int i = 0; i < choice.count; i++) {
+		n->planned[i] = pps[choice.index[i]];
+		if (path_mss(c, n->planned[i]) < n->mss)
+			n->mss = path_mss(c, n->planned[i]);
+	}
+	return true;
+}
+
+static bool in_use(const struct conn *n, const struct peer_path *pp)
+{
+	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+		if (f->path == pp)
+			return true;
+	return false;
+}
+
+/* The planned path that no flow of the connection has yet; dead ones last. NULL: all are taken. */
+static struct peer_path *conn_next_path(const struct conn *n)
+{
+	struct peer_path *dead = NULL;
+
+	for (unsigned int i = 0; i < n->num_planned; i++) {
+		struct peer_path *pp = n->planned[i];
+
+		if (!pp || in_use(n, pp))
+			continue;
+		if (pp->state != PATH_STATE_DOWN)
+			return pp;
+		dead = dead ? dead : pp;
+	}
+	return dead;
+}
+
+/* ---- refusing ---- */
+
+/* Answers the local program, says why once, and forgets the flow. */
+static void refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, const char *sentence)
+{
+	struct control *c = f->control;
+	char text[256];
+
+	c->drops[v]++;
+	log_info("%s: refused: %s", flow_str(f, text), sentence);
+	for (unsigned int i = 0; i < f->num_held; i++)
+		answer_unreachable(c, f->worker, f->held[i], why);
+	flow_step(f, FLOW_EV_REFUSED);
+	flow_free(f);
+}
+
+static void refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentence)
+{
+	struct control *c = f->control;
+	char text[256];
+
+	log_info("%s: refused: %s", flow_str(f, text), sentence);
+	for (unsigned int i = 0; i < f->num_held; i++) {
+		if (f->tcp)
+			answer_reset(c, f->worker, f->held[i], mptcp_reason);
+		else
+			answer_unreachable(c, f->worker, f->held[i], INET_UNREACH_PORT);
+	}
+	flow_step(f, FLOW_EV_REFUSED);
+	flow_free(f);
+}
+
+/* ---- OPEN ---- */
+
+/* Body of an OPEN for TCP: the newest SYN, MSS clamped, cut to what fits. Return: length or -EBADMSG. */
+static int syn_body(struct ctl_flow *f, uint8_t *out, size_t cap)
+{
+	struct held_packet *h = f->held[0];
+	struct ip_pkt ip;
+	struct tcp_hdr tcp;
+	uint8_t opts[40];
+	struct thin_tcp t;
+	struct wr w = wr_init(out, cap);
+	size_t data, room;
+
+	if (ip_parse(h->bytes, h->len, &ip) < 0 || tcp_parse(h->bytes + ip.l4_off, h->len - ip.l4_off, &tcp) < 0)
+		return -EBADMSG;
+	memcpy(opts, tcp.opts, tcp.opts_len);
+	tcp_options_clamp_mss(opts, tcp.opts_len, f->conn->mss);
+	t = (struct thin_tcp){
+		.seq = tcp.seq, .ack = tcp.ack, .flags = tcp.flags, .window = tcp.window,
+		.urgent = tcp.urgent, .opts = opts, .opts_len = tcp.opts_len,
+	};
+	frame_build_thin(&w, &t);
+	data = h->len - ip.l4_off - tcp.hdr_len; /* TCP fast open */
+	room = w.left;
+	wr_copy(&w, h->bytes + ip.l4_off + tcp.hdr_len, data < room ? data : room);
+	return w.bad ? -EBADMSG : (int)(w.p - out);
+}
+
+static void send_open(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+	bool contact = f->opens >= OPENS_TO_WORKER || !f->peer->num_workers;
+	uint16_t port = peer_port(c, f->peer, f->key.local_port, f->key.remote_port, contact);
+	struct tmpl *t = tmpl_new(f->path->path, &c->s.local, control_port(c, f->worker), &f->peer->addr, port);
+	struct frame_open o = {
+		.from = f->mine,
+		.kind = (uint8_t)f->kind,
+		.proto = f->key.proto,
+		.epoch = f->epoch,
+		.path_mtu = f->path->path->mtu_bytes,
+		.src = f->key.local,
+		.dst = f->conn->route->as,
+		.src_port = f->key.local_port,
+		.dst_port = f->key.remote_port,
+	};
+	uint8_t body[2048];
+	size_t cap = sizeof(body);
+	int len;
+
+	if (!t)
+		return;
+	if (!o.dst.len)
+		o.dst.len = o.src.len; /* unspecified: the ingress address */
+	if (tmpl_budget(t) < 64 + 128u)
+		cap = 128;
+	else if (tmpl_budget(t) - 64u < cap)
+		cap = tmpl_budget(t) - 64u; /* frame header and fixed part of OPEN */
+	if (f->tcp) {
+		len = syn_body(f, body, cap);
+	} else {
+		len = (int)f->held[0]->len;
+		if ((size_t)len > cap)
+			len = 0; /* too large for an OPEN: it follows as DATAGRAM */
+		memcpy(body, f->held[0]->bytes, (size_t)len);
+		f->first_sent = len > 0;
+	}
+	if (len >= 0) {
+		o.body = body;
+		o.body_len = (uint16_t)len;
+		len = frame_build_open(c->packet, sizeof(c->packet), &o);
+	}
+	if (len > 0)
+		control_send_frame(c, f->worker, t, f->slot, c->packet, (size_t)len);
+	if (!f->installed)
+		flow_install(f, t); /* so that frames for it are known as ours */
+	else
+		flow_set_tmpl(f, tmpl_get(t));
+	tmpl_put(t);
+	if (!f->opens++)
+		f->open_sent_us = control_now_us();
+	f->peer->opens_tx++;
+	c->n.opens_tx++;
+	flow_step(f, FLOW_EV_SEND_OPEN);
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void arm(struct ctl_flow *f)
+{
+	uint64_t now = control_now_ms(f->control);
+
+	flow_timer(f, f->deadline_ms > now ? min_u64(f->rto_ms, f->deadline_ms - now) : 0);
+}
+
+static uint32_t first_rto(const struct peer_path *pp)
+{
+	uint32_t ms = pp->srtt_us ? (pp->srtt_us + 4 * pp->var_us) / 1000 + 10 : OPEN_RTO_UNKNOWN_MS;
+
+	return ms < OPEN_RTO_MIN_MS ? OPEN_RTO_MIN_MS : ms > OPEN_RTO_MAX_MS ? OPEN_RTO_MAX_MS : ms;
+}
+
+/* Paths are there: choose and send. */
+static void start(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+	struct conn *n = f->conn;
+
+	if (f->kind == FLOW_SUB) {
+		flow_use_path(f, conn_next_path(n));
+		if (!f->path) {
+			refuse_reset(f, MPTCP_RST_RESOURCES, "surplus subflow: every path of this connection has one");
+			return;
+		}
+	} else {
+		if (!conn_plan(c, n, f)) {
+			refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer");
+			return;
+		}
+		flow_use_path(f, conn_next_path(n));
+	}
+	f->rto_ms = first_rto(f->path);
+	send_open(f);
+	arm(f);
+	if (!f->peer->num_workers)
+		peer_hello(c, f->peer);
+}
+
+static void wait_or_start(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+	struct path_set *s = f->peer->set;
+
+	if (s->known && s->num_paths) {
+		start(f);
+		return;
+	}
+	if (s->known && !s->err && control_now_ms(c) - s->answered_ms < 1000) {
+		refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer's AS");
+		return;
+	}
+	path_set_ask(s, false);
+	flow_step(f, FLOW_EV_HOLD);
+	arm(f);
+}
+
+void opening_paths_known(struct control *c, struct peer *p)
+{
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next) {
+		if (f->state != FLOW_WAITING || f->peer != p)
+			continue;
+		if (p->set->num_paths)
+			start(f);
+		else if (!p->set->err)
+			refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer's AS");
+		/* else: the source did not answer, and is asked again until the deadline */
+	}
+}
+
+/* Another path for an OPEN that nobody answers. */
+static void try_other_path(struct ctl_flow *f)
+{
+	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
+	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
+	const struct path *used[PATH_CHOICE_MAX_K];
+	size_t num_used = 0, count, kept = 0;
+	struct path_choice_params params = {
+		.k = 1, .share = f->conn->route->paths.share,
+		.metric = (enum path_metric)f->conn->route->paths.metric,
+	};
+	int i;
+
+	count = peer_candidates(f->peer, f->control->policy, cand, pps, PATH_CHOICE_MAX_PATHS);
+	for (struct ctl_flow *o = f->conn->flows; o && num_used < PATH_CHOICE_MAX_K; o = o->conn_next)
+		if (o != f && o->path)
+			used[num_used++] = o->path->path;
+	for (size_t k = 0; k < count; k++) {
+		if (pps[k] == f->path || in_use(f->conn, pps[k]))
+			continue;
+		cand[kept] = cand[k];
+		pps[kept++] = pps[k];
+	}
+	i = path_choice_one(cand, kept, used, num_used, &params, true);
+	if (i >= 0) {
+		flow_use_path(f, pps[i]);
+		f->path_changes++;
+	}
+}
+
+void opening_timer(struct ctl_flow *f)
+{
+	struct control *c = f->control;
+
+	if (control_now_ms(c) >= f->deadline_ms) {
+		const struct path_set *s = f->peer->set;
+
+		if (f->state == FLOW_WAITING) {
+			refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST,
+			       s->err ? s->why : "the SCION daemon did not answer in time");
+			return;
+		}
+		peer_fail(c, f->peer);
+		refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "the peer does not answer: is shilad running there?");
+		return;
+	}
+	if (f->state == FLOW_WAITING) {
+		path_set_ask(f->peer->set, false);
+		arm(f);
+		return;
+	}
+	if (f->opens % OPENS_ON_A_PATH == 0)
+		try_other_path(f);
+	f->rto_ms = f->rto_ms * 2 < OPEN_RTO_MAX_MS ? f->rto_ms * 2 : OPEN_RTO_MAX_MS;
+	send_open(f);
+	arm(f);
+}
+
+/* ---- a packet of a local program ---- */
+
+static void hold(struct ctl_flow *f, const struct up_msg *m)
+{
+	struct held_packet *h = control_hold(f->control, m);
+
+	if (!h)
+		return;
+	if (f->tcp && f->num_held) {
+		control_unhold(f->control, f->held[0]); /* the kernel's newest SYN replaces the one before */
+		f->held[0] = h;
+	} else if (f->num_held < HELD_DATAGRAMS) {
+		f->held[f->num_held++] = h;
+	} else {
+		control_unhold(f->control, h);
+	}
+}
+
+/* For a packet that no flow will be made for. */
+static void refuse_packet(struct control *c, const struct up_msg *m, enum verdict v, enum inet_unreach why,
+			  const char *sentence)
+{
+	struct held_packet *h = control_hold(c, m);
+	char dst[IP_ADDR_STRLEN];
+	struct ip_pkt ip;
+	struct ip_addr to = { 0 };
+
+	c->drops[v]++;
+	if (!ip_parse(m->bytes, m->len, &ip))
+		to = ip_pkt_dst(&ip);
+	log_info("connection to %s refused: %s", ip_addr_str(&to, dst), sentence);
+	if (h)
+		answer_unreachable(c, 0, h, why);
+	control_unhold(c, h);
+}
+
+static void reset_packet(struct control *c, const struct up_msg *m, int mptcp_reason)
+{
+	struct held_packet *h = control_hold(c, m);
+
+	if (h)
+		answer_reset(c, 0, h, mptcp_reason);
+	control_unhold(c, h);
+}
+
+/* The peer to use: the first that is not known to be silent. */
+static struct peer *route_peer(struct control *c, const struct config_route *r)
+{
+	struct peer *first = NULL;
+
+	for (size_t i = 0; i < r->num_via; i++) {
+		struct peer *p = peer_find(c, &r->via[i].addr);
+
+		first = first ? first : p;
+		if (p && p->state != PEER_SILENT)
+			return p;
+	}
+	return first;
+}
+
+static void open_new(struct control *c, const struct up_msg *m, const struct flow_key *key,
+		     const struct config_route *route, struct conn *conn, enum flow_kind kind, uint32_t isn)
+{
+	struct ctl_flow *f = flow_new(c, key, key->local_port, key->remote_port);
+
+	if (!f) {
+		refuse_packet(c, m, VERDICT_LIMIT_FLOWS, INET_UNREACH_HOST, "limits.flows is reached");
+		return;
+	}
+	f->kind = kind;
+	f->isn = isn;
+	f->tun = m->tun;
+	f->peer = conn ? conn->peer : route_peer(c, route);
+	f->peer->flows++;
+	f->deadline_ms = f->created_ms + c->cfg->contact.open_deadline_ms;
+	f->rto_ms = OPEN_RTO_UNKNOWN_MS;
+	if (!conn)
+		conn = conn_new(f, route);
+	if (!conn) {
+		flow_free(f);
+		return;
+	}
+	conn_add(conn, f);
+	if (kind == FLOW_SUB) {
+		f->token.v = conn->key.token;
+		f->has_token = true;
+		c->n.subflows++;
+	} else if (kind == FLOW_DATAGRAM) {
+		c->n.datagrams++;
+	} else {
+		c->n.connections++;
+	}
+	hold(f, m);
+	if (!f->num_held) {
+		flow_free(f); /* limit of held packets: counted; the kernel repeats its SYN */
+		return;
+	}
+	if (kind == FLOW_SUB)
+		start(f);
+	else
+		wait_or_start(f);
+}
+
+static void open_tcp(struct control *c, const struct up_msg *m, const struct flow_key *key, const struct tcp_hdr *tcp)
+{
+	struct tcp_options o;
+	const struct config_route *route = config_route_find(c->cfg, &key->remote);
+	struct conn *conn = NULL;
+	enum flow_kind kind = FLOW_PLAIN;
+
+	if (tcp_options_parse(tcp->opts, tcp->opts_len, &o) < 0) {
+		c->drops[VERDICT_TUN_MALFORMED]++;
+		return;
+	}
+	if (!route || !m->side) {
+		refuse_packet(c, m, VERDICT_NO_ROUTE, INET_UNREACH_HOST,
+			      m->side ? "no route for it (routes[].to)" : "the ingress namespace is for servers only");
+		return;
+	}
+	if (o.mptcp == MPTCP_JOIN) {
+		kind = FLOW_SUB;
+		conn = o.has_token ? conn_by_token(c, m->side, o.token) : NULL;
+		if (!conn) {
+			log_debug("join to an unknown connection (token %08x): RST", o.token.v);
+			reset_packet(c, m, MPTCP_RST_ERROR);
+			return;
+		}
+		if (conn->num_flows >= conn->num_planned || !conn_next_path(conn)) {
+			log_debug("surplus join (token %08x): RST", o.token.v);
+			reset_packet(c, m, MPTCP_RST_RESOURCES);
+			return;
+		}
+	} else if (o.mptcp == MPTCP_CAPABLE) {
+		kind = FLOW_MAIN;
+	}
+	open_new(c, m, key, route, conn, kind, tcp->seq);
+}
+
+void opening_packet(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp)
+{
+	struct flow_key key = {
+		.side = m->side, .proto = ip->proto, .local = ip_pkt_src(ip), .remote = ip_pkt_dst(ip),
+	};
+	const struct config_route *route;
+	struct ctl_flow *f;
+
+	inet_ports(m->bytes, ip, &key.local_port, &key.remote_port);
+	f = flow_by_key(c, &key);
+	if (f && f->state < FLOW_OPEN) {
+		hold(f, m);
+		return;
+	}
+	if (f && tcp && tcp->seq == f->isn)
+		return; /* a repeated SYN that crossed its SYN/ACK */
+	if (f)
+		flow_free(f); /* ports that still linger are used again */
+	if (tcp) {
+		if (!(tcp->flags & TCP_SYN) || tcp->flags & TCP_ACK) {
+			c->drops[VERDICT_NO_FLOW]++;
+			reset_packet(c, m, -1);
+			return;
+		}
+		open_tcp(c, m, &key, tcp);
+		return;
+	}
+	route = config_route_find(c->cfg, &key.remote);
+	if (!route || !m->side) {
+		refuse_packet(c, m, VERDICT_NO_ROUTE, INET_UNREACH_HOST,
+			      m->side ? "no route for it (routes[].to)" : "the ingress namespace is for servers only");
+		return;
+	}
+	open_new(c, m, &key, route, NULL, FLOW_DATAGRAM, 0);
+}
+
+/* ---- answers of the peer ---- */
+
+/* The flow that an ACCEPT or REJECT is for; NULL if it is not ours or not from its peer. */
+static struct ctl_flow *answered_flow(struct control *c, const struct arrival *a, const struct frame_hdr *h)
+{
+	struct ctl_flow *f = flow_by_name(c, &h->to);
+
+	if (!f) {
+		c->drops[VERDICT_FRAME_UNKNOWN_FLOW]++;
+		return NULL;
+	}
+	if (!scion_addr_eq(&f->peer->addr, &a->peer)) {
+		c->drops[VERDICT_FRAME_WRONG_SOURCE]++;
+		return NULL;
+	}
+	if (f->server || f->state < FLOW_OPENING) {
+		c->drops[VERDICT_FRAME_STATE]++;
+		return NULL;
+	}
+	peer_heard(f->peer);
+	return f;
+}
+
+/* The SYN/ACK after a bare ACCEPT, as DATA; or once more, because the kernel repeated it. */
+void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class)
+{
+	if (f->state == FLOW_OPENING) {
+		if (!f->theirs.id) {
+			f->control->drops[VERDICT_FRAME_STATE]++; /* overtook its ACCEPT: it comes again */
+			return;
+		}
+		flow_step(f, FLOW_EV_ESTABLISH);
+		flow_drop_held(f);
+	}
+	opening_synack(f, t, traffic_class);
+}
+
+/* The SYN/ACK of the server's kernel, for ours: addresses and ports as it knows them, MSS clamped. */
+void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class)
+{
+	struct control *c = f->control;
+	uint8_t opts[40];
+	struct tcp_build b = {
+		.src = &f->key.remote, .dst = &f->key.local,
+		.src_port = f->key.remote_port, .dst_port = f->key.local_port,
+		.seq = t->seq, .ack = t->ack, .flags = t->flags, .window = t->window, .urgent = t->urgent,
+		.opts = opts, .opts_len = t->opts_len, .traffic_class = traffic_class,
+	};
+	int len;
+
+	memcpy(opts, t->opts, t->opts_len);
+	if (f->conn)
+		tcp_options_clamp_mss(opts, t->opts_len, f->conn->mss);
+	conn_learn_token(f, opts, t->opts_len);
+	len = inet_build_tcp(c->packet, sizeof(c->packet), &b);
+	if (len > 0)
+		worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
+	flow_timer(f, FLOW_IDLE_MS);
+}
+
+static void send_alive(struct ctl_flow *f)
+{
+	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
+	uint8_t frame[FRAME_HDR_LEN];
+	struct wr w = wr_init(frame, sizeof(frame));
+
+	frame_build_hdr(&w, &h);
+	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
+}
+
+static void flush_held(struct ctl_flow *f, unsigned int from)
+{
+	for (unsigned int i = from; i < f->num_held; i++) {
+		struct held_packet *h = f->held[i];
+
+		worker_retry(f->control->workers[f->worker], h->tun, h->side, &h->vnet, h->bytes, h->len);
+	}
+	flow_drop_held(f);
+}
+
+void opening_accept(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
+{
+	struct ctl_flow *f = answered_flow(c, a, h);
+	struct frame_accept acc;
+	struct thin_tcp t = { 0 };
+	struct tmpl *tmpl;
+	bool first;
+
+	if (!f)
+		return;
+	if (frame_parse_accept(r, &acc) < 0 || !acc.from.id || !acc.worker_port) {
+		c->drops[VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	if (acc.body_len) {
+		struct rd body = rd_init(acc.body, acc.body_len);
+
+		if (!f->tcp || frame_parse_thin(&body, &t) < 0 || (t.flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK)) {
+			c->drops[VERDICT_FRAME_MALFORMED]++;
+			return;
+		}
+	}
+	c->n.accepts_rx++;
+	if (f->state != FLOW_OPENING) {
+		c->drops[VERDICT_FRAME_STATE]++; /* answer to a repeated OPEN */
+		return;
+	}
+	first = !f->theirs.id;
+	flow_set_theirs(f, &acc.from);
+	tmpl = tmpl_new(f->path->path, &c->s.local, control_port(c, f->worker), &f->peer->addr, acc.worker_port);
+	if (!tmpl || flow_set_tmpl(f, tmpl) < 0)
+		return;
+	if (first && f->opens == 1 && !f->path->srtt_us)
+		f->path->srtt_us = (uint32_t)(control_now_us() - f->open_sent_us);
+	if (f->tcp && !acc.body_len) {
+		/* Bare: the peer's kernel takes its time. It sends the SYN/ACK once it heard us. */
+		worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
+		send_alive(f);
+		return; /* the OPEN is repeated until the SYN/ACK is there */
+	}
+	flow_step(f, FLOW_EV_ESTABLISH);
+	worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
+	f->path->heard_us = control_now_us();
+	if (f->tcp) {
+		flow_drop_held(f);
+		opening_synack(f, &t, a->pkt.traffic_class);
+	} else {
+		flush_held(f, f->first_sent);
+		flow_timer(f, FLOW_IDLE_MS);
+	}
+}
+
+void opening_reject(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
+{
+	struct ctl_flow *f = answered_flow(c, a, h);
+	struct frame_end e;
+
+	if (!f)
+		return;
+	if (frame_parse_end(r, &e) < 0) {
+		c->drops[VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	c->n.rejects_rx++;
+	if (f->state != FLOW_OPENING) {
+		c->drops[VERDICT_FRAME_STATE]++;
+		return;
+	}
+	switch ((enum frame_reason)e.reason) {
+	case REASON_NOT_ALLOWED:
+		refuse(f, VERDICT_NOT_ALLOWED, INET_UNREACH_ADMIN, "the peer does not allow us (its ingress.allow)");
+		return;
+	case REASON_NOT_SERVED:
+		refuse_reset(f, -1, "the peer does not serve this port (its ingress.serve)");
+		return;
+	case REASON_PORT_CLOSED:
+		refuse_reset(f, -1, "nobody listens on this port at the peer");
+		return;
+	case REASON_NO_MAIN_FLOW:
+		refuse_reset(f, MPTCP_RST_ERROR, frame_reason_str(e.reason));
+		return;
+	default:
+		refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, frame_reason_str(e.reason));
+	}
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Path sets: all paths to one AS, asked for when first needed, refreshed before anything expires. */
+#include "shila/control/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ASK_MIN_MS     200	 /* between two questions while there is no answer */
+#define ASK_MAX_MS     10000	 /* back-off */
+#define REFRESH_MS     (60 * 1000)
+#define EXPIRY_MARGIN_S 120	 /* a path that expires earlier than this is renewed now */
+#define RENEW_MIN_MS   (10 * 1000)
+
+static void on_timer(uv_timer_t *t);
+
+struct path_set *path_set_get(struct control *c, struct isd_as ia)
+{
+	struct path_set *s;
+
+	HASH_FIND(hh, c->sets, &ia, sizeof(ia), s);
+	if (s)
+		return s;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->ia = ia;
+	s->control = c;
+	uv_timer_init(c->loop, &s->timer);
+	s->timer.data = s;
+	HASH_ADD(hh, c->sets, ia, sizeof(s->ia), s);
+	return s;
+}
+
+/* ---- what peers see of it ---- */
+
+static struct tmpl *contact_tmpl(struct control *c, const struct peer *p, struct path *path)
+{
+	return tmpl_new(path, &c->s.local, c->cfg->contact.port, &p->addr, p->contact_port);
+}
+
+static void peer_take_path(struct control *c, struct peer *p, struct path *path)
+{
+	struct peer_path **at = &p->paths, *pp;
+
+	for (; *at; at = &(*at)->next) {
+		pp = *at;
+		if (!path_same(pp->path, path))
+			continue;
+		pp->gone = false;
+		if (pp->path == path || path->expiry_unix_s < pp->path->expiry_unix_s)
+			return;
+		path_put(pp->path);
+		pp->path = path_get(path);
+		tmpl_put(pp->tmpl);
+		pp->tmpl = contact_tmpl(c, p, path);
+		moves_path_renewed(c, pp);
+		return;
+	}
+	pp = calloc(1, sizeof(*pp));
+	if (!pp)
+		return;
+	pp->peer = p;
+	pp->path = path_get(path);
+	pp->tmpl = contact_tmpl(c, p, path);
+	*at = pp;
+}
+
+static void peer_take_set(struct control *c, struct peer *p)
+{
+	struct path_set *s = p->set;
+	struct peer_path *pp, *next;
+
+	for (pp = p->paths; pp; pp = pp->next)
+		pp->gone = true;
+	for (size_t i = 0; i < s->num_paths; i++)
+		peer_take_path(c, p, s->paths[i]);
+	/* What left the set stays as long as flows use it: the paths may be good until they expire. */
+	for (pp = p->paths; pp; pp = next) {
+		next = pp->next;
+		if (pp->gone && !pp->flows)
+			peer_path_free(c, pp);
+	}
+}
+
+void path_set_join(struct path_set *s, struct peer *p)
+{
+	if (!s)
+		return;
+	p->set = s;
+	p->next_of_set = s->peers;
+	s->peers = p;
+	if (s->known)
+		peer_take_set(s->control, p);
+	else
+		path_set_ask(s, false);
+}
+
+size_t peer_candidates(struct peer *p, const struct path_policy *policy, struct path_candidate *out,
+		       struct peer_path **pps, size_t max)
+{
+	int64_t now = (int64_t)time(NULL);
+	size_t n = 0;
+
+	/* First those that are not known to be dead; if there is none, any. */
+	for (int dead = 0; dead < 2 && !n; dead++) {
+		for (struct peer_path *pp = p->paths; pp && n < max; pp = pp->next) {
+			if ((pp->state == PATH_STATE_DOWN) != dead || pp->path->expiry_unix_s <= now ||
+			    !path_policy_allows(policy, pp->path))
+				continue;
+			out[n] = (struct path_candidate){
+				.path = pp->path,
+				.latency_us = pp->srtt_us ? pp->srtt_us / 2 : pp->path->latency_us,
+				.in_use = pp->flows,
+			};
+			pps[n++] = pp;
+		}
+	}
+	return n;
+}
+
+const struct path *path_set_match(const struct path_set *s, const struct path *reversed)
+{
+	for (size_t i = 0; s && i < s->num_paths; i++) {
+		const struct path *p = s->paths[i];
+		uint16_t k = 0;
+
+		if (p->num_hops != reversed->num_hops)
+			continue;
+		while (k < p->num_hops && p->hops[k].ifid == reversed->hops[k].ifid)
+			k++;
+		if (k == p->num_hops)
+			return p;
+	}
+	return NULL;
+}
+
+/* ---- asking ---- */
+
+static uint64_t next_refresh_ms(const struct path_set *s)
+{
+	int64_t now = (int64_t)time(NULL), left = REFRESH_MS / 1000;
+
+	for (size_t i = 0; i < s->num_paths; i++) {
+		int64_t until = s->paths[i]->expiry_unix_s - now - EXPIRY_MARGIN_S;
+
+		if (s->paths[i]->expiry_unix_s != INT64_MAX && until < left)
+			left = until;
+	}
+	return left * 1000 < RENEW_MIN_MS ? RENEW_MIN_MS : (uint64_t)left * 1000;
+}
+
+static uint64_t back_off_ms(const struct path_set *s)
+{
+	uint64_t ms = ASK_MIN_MS << (s->failures < 7 ? s->failures : 7);
+
+	return ms < ASK_MAX_MS ? ms : ASK_MAX_MS;
+}
+
+static void take_answer(struct path_set *s, struct path **paths, size_t n)
+{
+	for (size_t i = 0; i < s->num_paths; i++)
+		path_put(s->paths[i]);
+	free(s->paths);
+	s->paths = calloc(n ? n : 1, sizeof(*s->paths));
+	s->num_paths = s->paths ? n : 0;
+	for (size_t i = 0; i < n; i++) {
+		if (s->paths)
+			s->paths[i] = paths[i];
+		else
+			path_put(paths[i]);
+	}
+}
+
+static void on_paths(void *ctx, int err, const char *why, struct path **paths, size_t n)
+{
+	struct path_set *s = ctx;
+	struct control *c = s->control;
+	char ia[ISD_AS_STRLEN];
+
+	s->asking = false;
+	s->err = err;
+	snprintf(s->why, sizeof(s->why), "%s", why ? why : "");
+	if (err < 0) {
+		/* Known paths are kept: a daemon that is down stops nothing. */
+		if (!s->failures++)
+			log_warn("paths to %s: %s", isd_as_str(s->ia, ia), s->why);
+		uv_timer_start(&s->timer, on_timer, back_off_ms(s), 0);
+	} else {
+		if (s->failures || !s->known || s->num_paths != n)
+			log_info("%zu path%s to %s", n, n == 1 ? "" : "s", isd_as_str(s->ia, ia));
+		s->failures = n ? 0 : s->failures + 1;
+		s->known = true;
+		s->answered_ms = control_now_ms(c);
+		take_answer(s, paths, n);
+		uv_timer_start(&s->timer, on_timer, n ? next_refresh_ms(s) : back_off_ms(s), 0);
+	}
+	for (struct peer *p = s->peers, *next; p; p = next) {
+		next = p->next_of_set;
+		if (!err)
+			peer_take_set(c, p);
+		opening_paths_known(c, p);
+		if (!err && n && p->configured && !p->num_workers)
+			peer_hello(c, p);
+		if (!err && n && p->configured)
+			probing_now(c, p);
+	}
+	control_kick(c);
+}
+
+void path_set_ask(struct path_set *s, bool refresh)
+{
+	uint64_t now = control_now_ms(s->control);
+
+	if (s->asking || s->control->stopping || (s->asked_ms && now - s->asked_ms < ASK_MIN_MS))
+		return;
+	s->asked_ms = now;
+	s->asking = path_source_paths(s->control->s.source, s->ia, refresh, on_paths, s) == 0;
+	if (!s->asking)
+		uv_timer_start(&s->timer, on_timer, back_off_ms(s), 0);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct path_set *s = t->data;
+
+	path_set_ask(s, true);
+	if (!s->asking && !uv_is_active((uv_handle_t *)t))
+		uv_timer_start(t, on_timer, ASK_MIN_MS, 0);
+}
+
+/* ---- end ---- */
+
+static void on_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void path_sets_free(struct control *c)
+{
+	struct path_set *s, *next;
+
+	HASH_ITER(hh, c->sets, s, next) {
+		HASH_DEL(c->sets, s);
+		take_answer(s, NULL, 0);
+		free(s->paths);
+		uv_close((uv_handle_t *)&s->timer, on_closed);
+	}
+}

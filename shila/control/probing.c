@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * PROBE and PROBE-REPLY on the contact port: which path of a peer is up, with which RTT. Paths that
+ * carry flows are probed often, the other paths of a peer in use seldom, dead ones until they are back.
+ */
+#include "shila/control/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TICK_MS		   20
+#define PROBE_USED_US	   100000
+#define PROBE_IDLE_US	   5000000
+#define PROBE_DOWN_US	   200000
+#define PROBE_TIMEOUT_MIN_US 100000
+#define PROBE_TIMEOUT_UNKNOWN_US 500000
+#define PROBE_MISSES	   3	  /* in a row: down */
+#define PROBE_GOOD	   3	  /* answers in a row: up again */
+#define PROBE_BURST	   64	  /* probes of one tick */
+#define ACTIVE_US	   10000000 /* traffic or an OPEN so recently: the peer is in use */
+#define WINDOW		   256	  /* probes that the loss ratio looks back on */
+
+const char *path_state_str(enum path_state s)
+{
+	static const char *const names[] = { "unknown", "up", "suspect", "down" };
+
+	return names[s];
+}
+
+void peer_path_free(struct control *c, struct peer_path *pp)
+{
+	for (struct peer_path **at = &pp->peer->paths; *at; at = &(*at)->next) {
+		if (*at == pp) {
+			*at = pp->next;
+			break;
+		}
+	}
+	conn_forget_path(c, pp);
+	tmpl_put(pp->tmpl);
+	path_put(pp->path);
+	free(pp);
+}
+
+/* ---- states ---- */
+
+static void set_state(struct control *c, struct peer_path *pp, enum path_state state)
+{
+	enum path_state old = pp->state;
+	char fp[PATH_FINGERPRINT_STRLEN];
+
+	if (old == state)
+		return;
+	pp->state = state;
+	path_fingerprint_str(pp->path, fp);
+	fp[8] = '\0';
+	if (state == PATH_STATE_DOWN) {
+		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows ? ", its flows move" : "");
+		moves_path_died(c, pp);
+	} else if (state == PATH_STATE_UP && old == PATH_STATE_DOWN) {
+		log_info("path %s to %s is up again", fp, pp->peer->text);
+		moves_path_up(c, pp);
+	}
+}
+
+static uint64_t timeout_us(const struct peer_path *pp)
+{
+	uint64_t us = pp->srtt_us + 4ull * pp->var_us;
+
+	if (!pp->srtt_us)
+		return PROBE_TIMEOUT_UNKNOWN_US;
+	return us < PROBE_TIMEOUT_MIN_US ? PROBE_TIMEOUT_MIN_US : us;
+}
+
+/* DATA that came on the path since the probe was sent is as good as an answer. */
+static bool heard_since(struct control *c, const struct peer_path *pp, uint64_t since_us)
+{
+	struct ctl_flow *f, *next;
+	uint64_t now_us = control_now_us(), age_ms = (now_us - since_us) / 1000, now_ms = uv_now(c->loop);
+
+	if (pp->heard_us >= since_us)
+		return true;
+	if (!pp->flows)
+		return false;
+	HASH_ITER(by_key, c->by_key, f, next) {
+		uint64_t rx_ms;
+
+		if (f->path != pp || f->state < FLOW_OPEN || f->server)
+			continue;
+		rx_ms = flow_counter(&worker_flow_stats(c->workers[f->worker], f->slot)->rx_ms);
+		if (rx_ms && now_ms >= rx_ms && now_ms - rx_ms < age_ms)
+			return true;
+	}
+	return false;
+}
+
+static void missed(struct control *c, struct peer_path *pp)
+{
+	pp->probe_id = 0;
+	pp->good = 0;
+	if (heard_since(c, pp, pp->probe_sent_us)) {
+		pp->misses = 0;
+		return;
+	}
+	pp->misses++;
+	if (pp->misses >= PROBE_MISSES)
+		set_state(c, pp, PATH_STATE_DOWN);
+	else if (pp->state == PATH_STATE_UP)
+		set_state(c, pp, PATH_STATE_SUSPECT);
+	if (pp->state == PATH_STATE_SUSPECT)
+		pp->next_probe_us = 0; /* at once */
+}
+
+static void answered(struct control *c, struct peer_path *pp, uint64_t rtt_us)
+{
+	uint32_t rtt = rtt_us < UINT32_MAX ? (uint32_t)rtt_us : UINT32_MAX;
+
+	/* RFC 6298 */
+	if (!pp->srtt_us) {
+		pp->srtt_us = rtt;
+		pp->var_us = rtt / 2;
+	} else {
+		uint32_t diff = rtt > pp->srtt_us ? rtt - pp->srtt_us : pp->srtt_us - rtt;
+
+		pp->var_us = (3 * pp->var_us + diff) / 4;
+		pp->srtt_us = (uint32_t)((7ull * pp->srtt_us + rtt) / 8);
+	}
+	pp->answered++;
+	pp->misses = 0;
+	pp->good++;
+	pp->heard_us = control_now_us();
+	if (pp->state != PATH_STATE_DOWN || pp->good >= PROBE_GOOD)
+		set_state(c, pp, PATH_STATE_UP);
+}
+
+/* ---- sending ---- */
+
+static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
+{
+	struct frame_probe p = { .id = ++c->next_probe, .sent_us = now_us };
+	uint8_t frame[64];
+	int len;
+
+	if (!pp->tmpl)
+		return;
+	if (!p.id)
+		p.id = ++c->next_probe;
+	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
+	if (len <= 0)
+		return;
+	pp->probe_id = p.id;
+	pp->probe_sent_us = now_us;
+	if (++pp->sent > WINDOW) {
+		pp->sent /= 2;
+		pp->answered /= 2;
+	}
+	control_send_frame(c, c->s.num_workers, pp->tmpl, 1, frame, (size_t)len);
+	c->n.probes_tx++;
+}
+
+static uint64_t interval_us(const struct peer_path *pp)
+{
+	if (pp->state == PATH_STATE_DOWN)
+		return PROBE_DOWN_US;
+	return pp->flows ? PROBE_USED_US : PROBE_IDLE_US;
+}
+
+/* Has the peer flows, or was it asked for lately? Else it costs nothing. */
+static bool in_use(const struct peer *p, uint64_t now_us)
+{
+	return p->flows || (p->heard_us && now_us - p->heard_us < ACTIVE_US);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+	struct control *c = t->data;
+	uint64_t now_us = control_now_us();
+	unsigned int budget = PROBE_BURST;
+	struct peer *p, *next;
+
+	HASH_ITER(hh, c->peers, p, next) {
+		bool used = in_use(p, now_us);
+
+		for (struct peer_path *pp = p->paths, *pp_next; pp; pp = pp_next) {
+			pp_next = pp->next;
+			if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
+				missed(c, pp);
+			if (!used || pp->probe_id || !budget || now_us < pp->next_probe_us)
+				continue;
+			pp->next_probe_us = now_us + interval_us(pp);
+			send_probe(c, pp, now_us);
+			budget--;
+		}
+	}
+	control_kick(c);
+}
+
+void probing_now(struct control *c, struct peer *p)
+{
+	(void)c;
+	p->heard_us = p->heard_us ? p->heard_us : control_now_us();
+	for (struct peer_path *pp = p->paths; pp; pp = pp->next)
+		if (!pp->srtt_us)
+			pp->next_probe_us = 0;
+}
+
+void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid)
+{
+	uint64_t now_us = control_now_us();
+	struct peer *p, *next;
+
+	HASH_ITER(hh, c->peers, p, next) {
+		for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
+			if (!path_has_interface(pp->path, ia, ifid) || pp->state == PATH_STATE_DOWN)
+				continue;
+			/* One probe a tick at most, however many hints come: a forged one costs one. */
+			if (!pp->probe_id && now_us - pp->probe_sent_us > TICK_MS * 1000)
+				send_probe(c, pp, now_us);
+		}
+	}
+}
+
+/* ---- receiving ---- */
+
+void probing_request(struct control *c, const struct arrival *a, struct rd *r)
+{
+	struct frame_probe p;
+	uint8_t frame[64];
+	int len;
+
+	if (frame_parse_probe(r, &p) < 0) {
+		c->drops[VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	c->n.probes_rx++;
+	if (!peer_find(c, &a->peer) && !config_peer_allowed(c->cfg, &a->peer)) {
+		c->drops[VERDICT_NOT_ALLOWED]++;
+		return;
+	}
+	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE_REPLY, &p);
+	if (len > 0 && (size_t)len <= a->udp.len)
+		control_reply(c, a, frame, (size_t)len);
+}
+
+void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
+{
+	struct peer *p = peer_find(c, &a->peer);
+	struct frame_probe reply;
+
+	if (frame_parse_probe(r, &reply) < 0) {
+		c->drops[VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	c->n.probe_replies_rx++;
+	if (!p || !reply.id) {
+		c->drops[VERDICT_FRAME_STATE]++;
+		return;
+	}
+	for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
+		if (pp->probe_id != reply.id || pp->probe_sent_us != reply.sent_us)
+			continue;
+		pp->probe_id = 0;
+		peer_heard(p);
+		answered(c, pp, control_now_us() - reply.sent_us);
+		if (!p->num_workers && p->configured)
+			peer_hello(c, p);
+		return;
+	}
+	if (moves_probe_reply(c, &reply))
+		return;
+	c->drops[VERDICT_FRAME_STATE]++; /* too late */
+}
+
+void probing_start(struct control *c)
+{
+	uv_timer_start(&c->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+void probing_stop(struct control *c)
+{
+	uv_timer_stop(&c->tick);
+}

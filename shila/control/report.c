@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* JSON for the control socket; docs/control-socket.md says what the keys mean. */
+#include "shila/control/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static json_t *isd_as_json(struct isd_as ia)
+{
+	char text[ISD_AS_STRLEN];
+
+	return ia.v ? json_string(isd_as_str(ia, text)) : json_null();
+}
+
+static json_t *ip_json(const struct ip_addr *a)
+{
+	char text[IP_ADDR_STRLEN];
+
+	return json_string(ip_addr_str(a, text));
+}
+
+static json_t *endpoint_json(const struct ip_addr *a, uint16_t port)
+{
+	char ip[IP_ADDR_STRLEN], text[IP_ADDR_STRLEN + 10];
+
+	snprintf(text, sizeof(text), a->len == 16 ? "[%s]:%u" : "%s:%u", ip_addr_str(a, ip), port);
+	return json_string(text);
+}
+
+static json_t *hops_json(const struct path *p)
+{
+	json_t *list = json_array();
+
+	for (uint16_t i = 0; i < p->num_hops; i++)
+		json_array_append_new(list, json_pack("{s:o, s:i}", "isd_as", isd_as_json(p->hops[i].ia),
+						      "interface", p->hops[i].ifid));
+	return list;
+}
+
+static json_t *path_json(const struct path *p)
+{
+	char fp[PATH_FINGERPRINT_STRLEN];
+
+	return json_pack("{s:s, s:o, s:i}", "fingerprint", path_fingerprint_str(p, fp), "hops", hops_json(p),
+			 "mtu_bytes", p->mtu_bytes);
+}
+
+/* ---- flows ---- */
+
+/* A received path has no AS numbers; the set of paths to that AS may know it. */
+static const struct path *known_path(const struct ctl_flow *f)
+{
+	const struct path *match;
+
+	if (f->path)
+		return f->path->path;
+	match = f->peer ? path_set_match(f->peer->set, f->tmpl->path) : NULL;
+	return match ? match : f->tmpl->path;
+}
+
+static const char *role_str(enum flow_kind kind)
+{
+	switch (kind) {
+	case FLOW_MAIN:
+		return "main";
+	case FLOW_SUB:
+		return "sub";
+	case FLOW_PLAIN:
+		return "plain";
+	case FLOW_DATAGRAM:
+		return "datagram";
+	}
+	return "unknown";
+}
+
+static json_t *protocol_json(uint8_t proto)
+{
+	switch (proto) {
+	case INET_PROTO_TCP:
+		return json_string("tcp");
+	case INET_PROTO_UDP:
+		return json_string("udp");
+	case INET_PROTO_ICMP:
+		return json_string("icmp");
+	case INET_PROTO_ICMPV6:
+		return json_string("icmpv6");
+	default:
+		return json_sprintf("%u", proto);
+	}
+}
+
+static json_t *token_json(const struct ctl_flow *f)
+{
+	return f->has_token ? json_sprintf("%08x", f->token.v) : json_null();
+}
+
+static json_t *flow_json(struct control *c, const struct ctl_flow *f)
+{
+	static const struct flow_stats none;
+	const struct flow_stats *s =
+		f->installed ? worker_flow_stats(c->workers[f->worker], f->slot) : &none;
+	json_t *o = json_object();
+
+	json_object_set_new(o, "id", json_sprintf("%u.%u", f->worker, f->slot));
+	json_object_set_new(o, "peer", f->peer ? json_string(f->peer->text) : json_null());
+	json_object_set_new(o, "protocol", protocol_json(f->key.proto));
+	json_object_set_new(o, "role", json_string(role_str(f->kind)));
+	json_object_set_new(o, "side", json_string(f->server ? "server" : "client"));
+	json_object_set_new(o, "token", token_json(f));
+	json_object_set_new(o, "local", endpoint_json(&f->key.local, f->key.local_port));
+	json_object_set_new(o, "remote", endpoint_json(&f->key.remote, f->key.remote_port));
+	json_object_set_new(o, "client", f->server ? ip_json(&f->client) : json_null());
+	json_object_set_new(o, "state", json_string(flow_state_str(f->state)));
+	json_object_set_new(o, "worker", json_integer(f->worker));
+	json_object_set_new(o, "path", f->tmpl ? path_json(known_path(f)) : json_null());
+	json_object_set_new(o, "srtt_us",
+			    f->path && f->path->srtt_us ? json_integer(f->path->srtt_us) : json_null());
+	json_object_set_new(o, "tx_bytes", json_integer((json_int_t)flow_counter(&s->tx_bytes)));
+	json_object_set_new(o, "rx_bytes", json_integer((json_int_t)flow_counter(&s->rx_bytes)));
+	json_object_set_new(o, "tx_wire_bytes", json_integer((json_int_t)flow_counter(&s->tx_wire_bytes)));
+	json_object_set_new(o, "rx_wire_bytes", json_integer((json_int_t)flow_counter(&s->rx_wire_bytes)));
+	json_object_set_new(o, "tx_segments", json_integer((json_int_t)flow_counter(&s->tx_segments)));
+	json_object_set_new(o, "rx_segments", json_integer((json_int_t)flow_counter(&s->rx_segments)));
+	json_object_set_new(o, "path_changes", json_integer(f->path_changes));
+	json_object_set_new(o, "age_ms", json_integer((json_int_t)(control_now_ms(c) - f->created_ms)));
+	return o;
+}
+
+json_t *report_flows(struct control *c)
+{
+	json_t *list = json_array();
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next)
+		json_array_append_new(list, flow_json(c, f));
+	return list;
+}
+
+/* ---- peers and paths ---- */
+
+static const struct peer_path *best_path(const struct peer *p)
+{
+	const struct peer_path *best = NULL;
+
+	for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
+		if (pp->srtt_us && (!best || pp->srtt_us < best->srtt_us))
+			best = pp;
+	return best;
+}
+
+json_t *report_peers(struct control *c)
+{
+	static const char *const states[] = { "unknown", "up", "silent" };
+	json_t *list = json_array();
+	struct peer *p, *next;
+
+	HASH_ITER(hh, c->peers, p, next) {
+		const struct peer_path *best = best_path(p);
+		json_t *ports = json_array(), *o = json_object();
+		size_t n = 0;
+
+		for (unsigned int i = 0; i < p->num_workers; i++)
+			json_array_append_new(ports, json_integer(p->worker_ports[i]));
+		for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
+			n++;
+		json_object_set_new(o, "isd_as", isd_as_json(p->addr.ia));
+		json_object_set_new(o, "host", ip_json(&p->addr.host));
+		json_object_set_new(o, "contact_port", json_integer(p->contact_port));
+		json_object_set_new(o, "state", json_string(states[p->state]));
+		json_object_set_new(o, "boot_id",
+				    p->boot_id ? json_sprintf("%016llx", (unsigned long long)p->boot_id) :
+						 json_null());
+		json_object_set_new(o, "worker_ports", ports);
+		json_object_set_new(o, "flows", json_integer(p->flows));
+		json_object_set_new(o, "paths", json_integer((json_int_t)n));
+		json_object_set_new(o, "rtt_us", best ? json_integer(best->srtt_us) : json_null());
+		json_object_set_new(o, "opens_tx", json_integer((json_int_t)p->opens_tx));
+		json_object_set_new(o, "opens_rx", json_integer((json_int_t)p->opens_rx));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+/* A path may serve several peers of its AS: up for one is up. */
+static void path_summary(const struct path_set *s, const struct path *path, enum path_state *state,
+			 uint32_t *srtt_us, double *loss, uint32_t *flows)
+{
+	static const int rank[] = { 1, 3, 2, 0 }; /* unknown, up, suspect, down */
+	bool any = false;
+
+	*state = PATH_STATE_UNKNOWN;
+	*srtt_us = 0;
+	*loss = -1;
+	*flows = 0;
+	for (const struct peer *p = s->peers; p; p = p->next_of_set) {
+		for (const struct peer_path *pp = p->paths; pp; pp = pp->next) {
+			if (!path_same(pp->path, path))
+				continue;
+			*flows += pp->flows;
+			if (any && rank[pp->state] < rank[*state])
+				continue;
+			any = true;
+			*state = pp->state;
+			*srtt_us = pp->srtt_us;
+			*loss = pp->sent > 1 ? 1.0 - (double)(pp->answered + !!pp->probe_id) / pp->sent : -1;
+			if (*loss < 0 && pp->sent > 1)
+				*loss = 0;
+		}
+	}
+}
+
+static json_t *why_json(const struct path_set *s, const struct path *path, enum path_state state)
+{
+	unsigned int disjoint = 0, others = 0;
+	const char *use = state == PATH_STATE_DOWN ? "not used: it does not answer probes" :
+			  state == PATH_STATE_UP   ? "usable: it answers probes" :
+						     "usable: not probed yet";
+
+	for (size_t i = 0; i < s->num_paths; i++) {
+		if (path_same(s->paths[i], path))
+			continue;
+		others++;
+		disjoint += !path_shared_links(s->paths[i], path);
+	}
+	return json_sprintf("%s; link-disjoint from %u of the %u others; %u links", use, disjoint, others,
+			    path->num_hops / 2u);
+}
+
+json_t *report_paths(struct control *c, struct isd_as only, bool why)
+{
+	json_t *list = json_array();
+	struct path_set *s, *next;
+
+	HASH_ITER(hh, c->sets, s, next) {
+		if (only.v && only.v != s->ia.v)
+			continue;
+		for (size_t i = 0; i < s->num_paths; i++) {
+			const struct path *p = s->paths[i];
+			enum path_state state;
+			uint32_t srtt_us, flows;
+			double loss;
+			json_t *o = path_json(p);
+
+			path_summary(s, p, &state, &srtt_us, &loss, &flows);
+			json_object_set_new(o, "isd_as", isd_as_json(s->ia));
+			json_object_set_new(o, "expiry_unix_s",
+					    p->expiry_unix_s == INT64_MAX ? json_null() :
+									    json_integer(p->expiry_unix_s));
+			json_object_set_new(o, "state", json_string(path_state_str(state)));
+			json_object_set_new(o, "srtt_us", srtt_us ? json_integer(srtt_us) : json_null());
+			json_object_set_new(o, "loss_ratio", loss >= 0 ? json_real(loss) : json_null());
+			json_object_set_new(o, "flows", json_integer(flows));
+			if (why)
+				json_object_set_new(o, "why", why_json(s, p, state));
+			json_array_append_new(list, o);
+		}
+	}
+	return list;
+}
+
+/* ---- drops ---- */
+
+static uint64_t drop_count(const struct control *c, enum verdict v)
+{
+	uint64_t n = c->drops[v];
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++)
+		n += flow_counter(&worker_get_stats(c->workers[w])->verdicts[v]);
+	return n;
+}
+
+json_t *report_drops(struct control *c)
+{
+	json_t *list = json_array();
+
+	for (int v = VERDICT_CONTROL + 1; v < VERDICT_COUNT; v++)
+		json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "name", verdict_name(v), "count",
+						      (json_int_t)drop_count(c, v), "meaning",
+						      verdict_sentence(v)));
+	return list;
+}
+
+/* ---- status ---- */
+
+static json_t *egress_json(struct control *c)
+{
+	json_t *list = json_array();
+
+	for (size_t e = 0; e < c->cfg->num_egress; e++) {
+		json_t *ifs = json_array();
+
+		for (unsigned int t = 0; t < c->s.num_tuns; t++) {
+			const struct control_tun *tun = &c->s.tuns[t];
+			json_t *addrs = json_array();
+
+			for (unsigned int i = 0; i < tun->num_addresses; i++)
+				json_array_append_new(addrs, ip_json(&tun->addresses[i]));
+			if (tun->side == e + 1)
+				json_array_append_new(ifs, json_pack("{s:s, s:o}", "name", tun->name,
+								     "addresses", addrs));
+			else
+				json_decref(addrs);
+		}
+		json_array_append_new(list, json_pack("{s:s, s:o}", "namespace", c->cfg->egress[e].namespace,
+						      "interfaces", ifs));
+	}
+	return list;
+}
+
+static json_t *ingress_json(struct control *c)
+{
+	json_t *addrs = json_array();
+	const char *name = "";
+
+	if (!c->cfg->ingress.enabled) {
+		json_decref(addrs);
+		return json_null();
+	}
+	for (size_t i = 0; i < c->cfg->ingress.num_addresses; i++)
+		json_array_append_new(addrs, ip_json(&c->cfg->ingress.addresses[i]));
+	for (unsigned int t = 0; t < c->s.num_tuns; t++)
+		if (!c->s.tuns[t].side)
+			name = c->s.tuns[t].name;
+	return json_pack("{s:s, s:s, s:o, s:I, s:I}", "namespace", c->cfg->ingress.namespace, "interface", name,
+			 "addresses", addrs, "pool_used", (json_int_t)pool_used(c->pool), "pool_size",
+			 (json_int_t)pool_size(c->pool));
+}
+
+static json_t *routes_json(struct control *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->cfg->num_routes; i++) {
+		const struct config_route *r = &c->cfg->routes[i];
+		char text[SCION_ENDPOINT_STRLEN];
+		json_t *via = json_array();
+
+		for (size_t v = 0; v < r->num_via; v++)
+			json_array_append_new(via, json_string(scion_endpoint_str(&r->via[v], text)));
+		json_array_append_new(list, json_pack("{s:s, s:o}", "to", ip_prefix_str(&r->to, text), "via", via));
+	}
+	return list;
+}
+
+static json_t *limit_json(const char *name, uint64_t limit, uint64_t used, uint64_t refused)
+{
+	return json_pack("{s:s, s:I, s:I, s:I}", "name", name, "limit", (json_int_t)limit, "used",
+			 (json_int_t)used, "refused", (json_int_t)refused);
+}
+
+static json_t *limits_json(struct control *c)
+{
+	const struct config_limits *l = &c->cfg->limits;
+	json_t *list = json_array();
+	uint64_t flows = 0, most = 0, half = 0, paths = 0;
+	struct peer *p, *next;
+	struct path_set *s, *s_next;
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++)
+		flows = c->flows_used[w] > flows ? c->flows_used[w] : flows;
+	HASH_ITER(hh, c->peers, p, next) {
+		most = p->flows > most ? p->flows : most;
+		half = p->half_open > half ? p->half_open : half;
+	}
+	HASH_ITER(hh, c->sets, s, s_next)
+		paths = s->num_paths > paths ? s->num_paths : paths;
+	json_array_append_new(list, limit_json("flows", l->flows, flows, drop_count(c, VERDICT_LIMIT_FLOWS)));
+	json_array_append_new(list, limit_json("flows_per_peer", l->flows_per_peer, most, 0));
+	json_array_append_new(list, limit_json("half_open_per_peer", l->half_open_per_peer, half, 0));
+	json_array_append_new(list, limit_json("opens_per_second_per_peer", l->opens_per_second_per_peer, 0,
+					       drop_count(c, VERDICT_LIMIT_OPENS)));
+	json_array_append_new(list, limit_json("pool_addresses_per_peer", l->pool_addresses_per_peer,
+					       pool_used(c->pool), drop_count(c, VERDICT_LIMIT_POOL)));
+	json_array_append_new(list, limit_json("control_queue", l->control_queue, 0,
+					       drop_count(c, VERDICT_CONTROL_FULL)));
+	json_array_append_new(list, limit_json("held_syns", l->held_syns, c->held, drop_count(c, VERDICT_LIMIT_HELD)));
+	json_array_append_new(list, limit_json("peers", l->peers, HASH_COUNT(c->peers), 0));
+	json_array_append_new(list, limit_json("paths_per_as", l->paths_per_as, paths, 0));
+	return list;
+}
+
+static json_t *counters_json(struct control *c)
+{
+	json_t *o = json_object();
+	uint64_t trains_out = 0, trains_in = 0, segments_in = 0, reads = 0, writes = 0, sends = 0, recvs = 0;
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++) {
+		const struct worker_stats *s = worker_get_stats(c->workers[w]);
+
+		trains_out += flow_counter(&s->trains_out);
+		trains_in += flow_counter(&s->trains_in);
+		segments_in += flow_counter(&s->segments_in);
+		reads += flow_counter(&s->tun_reads);
+		writes += flow_counter(&s->tun_writes);
+		sends += flow_counter(&s->underlay_sends);
+		recvs += flow_counter(&s->underlay_receives);
+	}
+#define COUNT(name, value) json_object_set_new(o, name, json_integer((json_int_t)(value)))
+	COUNT("tun_trains_out", trains_out);
+	COUNT("tun_trains_in", trains_in);
+	COUNT("underlay_segments_in", segments_in);
+	COUNT("tun_read_calls", reads);
+	COUNT("tun_write_calls", writes);
+	COUNT("underlay_send_calls", sends);
+	COUNT("underlay_receive_calls", recvs);
+	COUNT("connections", c->n.connections);
+	COUNT("subflows", c->n.subflows);
+	COUNT("datagram_flows", c->n.datagrams);
+	COUNT("opens_tx", c->n.opens_tx);
+	COUNT("opens_rx", c->n.opens_rx);
+	COUNT("accepts_tx", c->n.accepts_tx);
+	COUNT("accepts_rx", c->n.accepts_rx);
+	COUNT("rejects_tx", c->n.rejects_tx);
+	COUNT("rejects_rx", c->n.rejects_rx);
+	COUNT("hellos_tx", c->n.hellos_tx);
+	COUNT("hellos_rx", c->n.hellos_rx);
+	COUNT("probes_tx", c->n.probes_tx);
+	COUNT("probes_rx", c->n.probes_rx);
+	COUNT("probe_replies_rx", c->n.probe_replies_rx);
+	COUNT("closes_tx", c->n.closes_tx);
+	COUNT("closes_rx", c->n.closes_rx);
+	COUNT("unknowns_tx", c->n.unknowns_tx);
+	COUNT("unknowns_rx", c->n.unknowns_rx);
+	COUNT("moves", c->n.moves);
+	COUNT("moves_followed", c->n.followed);
+	COUNT("path_renewals", c->n.renewals);
+	COUNT("scmp_rx", c->n.scmp_rx);
+	COUNT("resets_to_programs", c->n.resets);
+	COUNT("unreachables_to_programs", c->n.unreachables);
+#undef COUNT
+	return o;
+}
+
+static json_t *source_json(struct control *c)
+{
+	struct path_set *s, *next, *bad = NULL;
+	char ip[IP_ADDR_STRLEN];
+	struct ip_addr a = sock_addr_ip(&c->cfg->scion.daemon);
+	json_t *address;
+
+	HASH_ITER(hh, c->sets, s, next)
+		if (s->err)
+			bad = s;
+	address = json_sprintf(a.len == 16 ? "[%s]:%u" : "%s:%u", ip_addr_str(&a, ip),
+			       sock_addr_port(&c->cfg->scion.daemon));
+	return json_pack("{s:o, s:s, s:o}", "address", address, "state", bad ? "down" : "up", "error",
+			 bad ? json_string(bad->why) : json_null());
+}
+
+json_t *report_status(struct control *c)
+{
+	json_t *o = json_object(), *ports = json_array(), *drops = json_object();
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++)
+		json_array_append_new(ports, json_integer(c->s.worker_ports[w]));
+	for (int v = VERDICT_CONTROL + 1; v < VERDICT_COUNT; v++)
+		if (drop_count(c, v))
+			json_object_set_new(drops, verdict_name(v), json_integer((json_int_t)drop_count(c, v)));
+	json_object_set_new(o, "version", json_string(SHILA_VERSION));
+	json_object_set_new(o, "pid", json_integer(getpid()));
+	json_object_set_new(o, "uptime_ms", json_integer((json_int_t)(control_now_ms(c) - c->start_ms)));
+	json_object_set_new(o, "boot_id", json_sprintf("%016llx", (unsigned long long)c->s.boot_id));
+	json_object_set_new(o, "state", json_string("running"));
+	json_object_set_new(o, "isd_as", isd_as_json(c->s.local.ia));
+	json_object_set_new(o, "address", ip_json(&c->s.local.host));
+	json_object_set_new(o, "contact_port", json_integer(c->cfg->contact.port));
+	json_object_set_new(o, "worker_ports", ports);
+	json_object_set_new(o, "workers", json_integer(c->s.num_workers));
+	json_object_set_new(o, "steering", json_string(c->s.steering ? "bpf" : "none"));
+	json_object_set_new(o, "scion_daemon", source_json(c));
+	json_object_set_new(o, "egress", egress_json(c));
+	json_object_set_new(o, "ingress", ingress_json(c));
+	json_object_set_new(o, "flows", json_integer(HASH_CNT(by_key, c->by_key)));
+	json_object_set_new(o, "routes", routes_json(c));
+	json_object_set_new(o, "limits", limits_json(c));
+	json_object_set_new(o, "counters", counters_json(c));
+	json_object_set_new(o, "drops", drops);
+	return o;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/core/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+/* A prefix of 2^64 addresses is as good as one of 2^32: nobody has that many clients. */
+#define MAX_PREFIX_BITS 32
+
+struct client_key {
+	struct isd_as ia;
+	struct ip_addr host, client;
+};
+
+struct entry {
+	struct client_key key;
+	struct ip_addr address;
+	uint32_t uses;
+	struct peer_uses *peer;
+	UT_hash_handle by_client, by_address;
+};
+
+struct peer_uses {
+	struct {
+		struct isd_as ia;
+		struct ip_addr host;
+	} key;
+	uint32_t addresses;
+	UT_hash_handle hh;
+};
+
+struct range {
+	struct ip_prefix prefix;
+	uint64_t count; /* usable addresses, host parts 1..count */
+	uint64_t next;	/* where to look first */
+};
+
+struct pool {
+	struct range *ranges;
+	size_t num_ranges;
+	struct entry *by_client, *by_address;
+	struct peer_uses *peers;
+};
+
+struct pool *pool_new(const struct ip_prefix *prefixes, size_t n)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->ranges = calloc(n ? n : 1, sizeof(*p->ranges));
+	if (!p->ranges) {
+		free(p);
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		unsigned int bits = prefixes[i].addr.len * 8u - prefixes[i].bits;
+		uint64_t total = 1ull << (bits < MAX_PREFIX_BITS ? bits : MAX_PREFIX_BITS);
+		uint64_t left_out = prefixes[i].addr.len == 4 ? 2 : 1;
+
+		p->ranges[i].prefix = prefixes[i];
+		p->ranges[i].count = total > left_out ? total - left_out : 0;
+	}
+	p->num_ranges = n;
+	return p;
+}
+
+void pool_free(struct pool *p)
+{
+	struct entry *e, *e_next;
+	struct peer_uses *u, *u_next;
+
+	if (!p)
+		return;
+	HASH_CLEAR(by_address, p->by_address);
+	HASH_ITER(by_client, p->by_client, e, e_next) {
+		HASH_DELETE(by_client, p->by_client, e);
+		free(e);
+	}
+	HASH_ITER(hh, p->peers, u, u_next) {
+		HASH_DEL(p->peers, u);
+		free(u);
+	}
+	free(p->ranges);
+	free(p);
+}
+
+static struct entry *by_address(const struct pool *p, const struct ip_addr *a)
+{
+	struct entry *e;
+
+	HASH_FIND(by_address, p->by_address, a, sizeof(*a), e);
+	return e;
+}
+
+static bool free_address(struct pool *p, uint8_t family_len, struct ip_addr *out, bool *family)
+{
+	for (size_t i = 0; i < p->num_ranges; i++) {
+		struct range *r = &p->ranges[i];
+
+		if (r->prefix.addr.len != family_len)
+			continue;
+		*family = true;
+		for (uint64_t n = 0; n < r->count; n++) {
+			struct ip_addr a = ip_addr_nth(&r->prefix, 1 + (r->next + n) % r->count);
+
+			if (by_address(p, &a))
+				continue;
+			r->next = (r->next + n + 1) % r->count;
+			*out = a;
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct peer_uses *peer_uses(struct pool *p, const struct scion_addr *peer)
+{
+	struct peer_uses *u, probe;
+
+	memset(&probe, 0, sizeof(probe));
+	probe.key.ia = peer->ia;
+	probe.key.host = peer->host;
+	HASH_FIND(hh, p->peers, &probe.key, sizeof(probe.key), u);
+	if (u)
+		return u;
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return NULL;
+	memcpy(&u->key, &probe.key, sizeof(u->key));
+	HASH_ADD(hh, p->peers, key, sizeof(u->key), u);
+	return u;
+}
+
+int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
+	     struct ip_addr *out)
+{
+	struct client_key key;
+	struct peer_uses *u;
+	struct entry *e;
+	bool family = false;
+
+	memset(&key, 0, sizeof(key));
+	key.ia = peer->ia;
+	key.host = peer->host;
+	key.client = *client;
+	HASH_FIND(by_client, p->by_client, &key, sizeof(key), e);
+	if (!e) {
+		u = peer_uses(p, peer);
+		if (!u)
+			return -ENOMEM;
+		if (u->addresses >= limit)
+			return -EDQUOT;
+		e = calloc(1, sizeof(*e));
+		if (!e)
+			return -ENOMEM;
+		if (!free_address(p, client->len, &e->address, &family)) {
+			free(e);
+			return family ? -ENOSPC : -EAFNOSUPPORT;
+		}
+		memcpy(&e->key, &key, sizeof(key));
+		e->peer = u;
+		u->addresses++;
+		HASH_ADD(by_client, p->by_client, key, sizeof(e->key), e);
+		HASH_ADD(by_address, p->by_address, address, sizeof(e->address), e);
+	}
+	e->uses++;
+	*out = e->address;
+	return 0;
+}
+
+void pool_put(struct pool *p, const struct ip_addr *address)
+{
+	struct entry *e = by_address(p, address);
+
+	if (!e || --e->uses)
+		return;
+	if (!--e->peer->addresses) {
+		HASH_DEL(p->peers, e->peer);
+		free(e->peer);
+	}
+	HASH_DELETE(by_client, p->by_client, e);
+	HASH_DELETE(by_address, p->by_address, e);
+	free(e);
+}
+
+uint64_t pool_size(const struct pool *p)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < p->num_ranges; i++)
+		n += p->ranges[i].count;
+	return n;
+}
+
+uint64_t pool_used(const struct pool *p)
+{
+	return HASH_CNT(by_client, p->by_client);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHILA_CORE_POOL_H
+#define SHILA_CORE_POOL_H
+
+#include "shila/wire/scion_addr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Addresses of `ingress.pool`: each (peer, client address) appears at the server under an address of
+ * its own, so that clients with the same private addresses never collide. Kept as long as it is used.
+ */
+
+struct pool;
+
+/* pool_new() - @prefixes of either family; the first and, in IPv4, the last address are left out. */
+struct pool *pool_new(const struct ip_prefix *prefixes, size_t n);
+void pool_free(struct pool *p);
+
+/**
+ * pool_get() - The address of this client, a new one if it has none; one more use.
+ * @limit: addresses that one peer may have
+ * Return: 0; -ENOSPC pool exhausted, -EDQUOT limit of the peer, -EAFNOSUPPORT no prefix of that family, -ENOMEM.
+ */
+int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
+	     struct ip_addr *out);
+
+/* pool_put() - One use less; with the last the address is free again. */
+void pool_put(struct pool *p, const struct ip_addr *address);
+
+uint64_t pool_size(const struct pool *p);
+uint64_t pool_used(const struct pool *p);
+
+#endif
