@@ -52,8 +52,8 @@ static int connect_failed(int err, const char *control, char *why)
 
 int call_open(const char *control, char *why)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct timeval timeout = {.tv_sec = CALL_TIMEOUT_S};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval timeout = { .tv_sec = CALL_TIMEOUT_S };
 	int fd, err;
 
 	if (!*control || strlen(control) >= sizeof(addr.sun_path))

@@ -55,18 +55,18 @@ enum option_id {
 #define OF(id)    (1u << ((id)-256))
 
 static const struct option long_options[] = {
-	{"control", required_argument, NULL, OPT_CONTROL},
-	{"json", no_argument, NULL, OPT_JSON},
-	{"drops", no_argument, NULL, OPT_DROPS},
-	{"why", no_argument, NULL, OPT_WHY},
-	{"watch", optional_argument, NULL, OPT_WATCH},
-	{"ingress", no_argument, NULL, OPT_INGRESS},
-	{"egress", required_argument, NULL, OPT_EGRESS},
-	{"no-mptcp", no_argument, NULL, OPT_NO_MPTCP},
-	{"root", no_argument, NULL, OPT_ROOT},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{0},
+	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "drops", no_argument, NULL, OPT_DROPS },
+	{ "why", no_argument, NULL, OPT_WHY },
+	{ "watch", optional_argument, NULL, OPT_WATCH },
+	{ "ingress", no_argument, NULL, OPT_INGRESS },
+	{ "egress", required_argument, NULL, OPT_EGRESS },
+	{ "no-mptcp", no_argument, NULL, OPT_NO_MPTCP },
+	{ "root", no_argument, NULL, OPT_ROOT },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
 };
 
 struct args {
@@ -181,13 +181,13 @@ static int cmd_run(const struct args *args)
 }
 
 static const struct command commands[] = {
-	{"run", OF(OPT_INGRESS) | OF(OPT_EGRESS) | OF(OPT_NO_MPTCP) | OF(OPT_ROOT), -1, cmd_run},
-	{"status", OF_ANSWER | OF(OPT_DROPS), 0, cmd_status},
-	{"peers", OF_ANSWER, 0, cmd_peers},
-	{"paths", OF_ANSWER | OF(OPT_WHY), 1, cmd_paths},
-	{"flows", OF_ANSWER | OF(OPT_WATCH), 1, cmd_flows},
-	{"drops", OF_ANSWER, 0, cmd_drops},
-	{"stop", OF_ANSWER, 0, cmd_stop},
+	{ "run", OF(OPT_INGRESS) | OF(OPT_EGRESS) | OF(OPT_NO_MPTCP) | OF(OPT_ROOT), -1, cmd_run },
+	{ "status", OF_ANSWER | OF(OPT_DROPS), 0, cmd_status },
+	{ "peers", OF_ANSWER, 0, cmd_peers },
+	{ "paths", OF_ANSWER | OF(OPT_WHY), 1, cmd_paths },
+	{ "flows", OF_ANSWER | OF(OPT_WATCH), 1, cmd_flows },
+	{ "drops", OF_ANSWER, 0, cmd_drops },
+	{ "stop", OF_ANSWER, 0, cmd_stop },
 };
 
 static const struct command *find_command(const char *name)
@@ -315,7 +315,7 @@ static int check_rest(struct args *args, const struct command *command)
 
 int main(int argc, char **argv)
 {
-	struct args args = {.control = DEFAULT_CONTROL, .watch_s = 1};
+	struct args args = { .control = DEFAULT_CONTROL, .watch_s = 1 };
 	const struct command *command;
 	int code = take_options(&args, NULL, argc, argv);
 

@@ -111,7 +111,7 @@ static int drop_root(void)
 		return fail("SUDO_UID and SUDO_GID are not two ids: unset both, or use --root");
 
 	user = getpwuid(uid);
-	if ((user ? initgroups(user->pw_name, gid) : setgroups(1, (gid_t[]){gid})) < 0 ||
+	if ((user ? initgroups(user->pw_name, gid) : setgroups(1, (gid_t[]){ gid })) < 0 ||
 	    setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return fail("cannot become user %u: %s", uid, strerror(errno));
 	if (user && (setenv("HOME", user->pw_dir, 1) < 0 || setenv("USER", user->pw_name, 1) < 0 ||

@@ -27,8 +27,8 @@ static enum style state_style(const json_t *state)
 		const char *state;
 		enum style style;
 	} rows[] = {
-		{"up", STYLE_GOOD},     {"running", STYLE_GOOD}, {"suspect", STYLE_WARN},
-		{"silent", STYLE_WARN}, {"down", STYLE_BAD},
+		{ "up", STYLE_GOOD },     { "running", STYLE_GOOD }, { "suspect", STYLE_WARN },
+		{ "silent", STYLE_WARN }, { "down", STYLE_BAD },
 	};
 	const char *text = json_string_value(state);
 
@@ -49,9 +49,9 @@ static void add_state(struct table *t, const json_t *object)
 void show_peers(const struct screen *s, const json_t *peers)
 {
 	static const struct table_column columns[] = {
-		{"ISD-AS"},         {"HOST"},         {"PORT", true},  {"STATE"},
-		{"RTT", true},      {"FLOWS", true},  {"PATHS", true}, {"OPENED", true},
-		{"ACCEPTED", true}, {"WORKER PORTS"},
+		{ "ISD-AS" },         { "HOST" },         { "PORT", true },  { "STATE" },
+		{ "RTT", true },      { "FLOWS", true },  { "PATHS", true }, { "OPENED", true },
+		{ "ACCEPTED", true }, { "WORKER PORTS" },
 	};
 	struct table *t = table_new(columns, NUM(columns));
 	const json_t *peer;
@@ -92,8 +92,9 @@ static void add_expiry(struct table *t, const json_t *v)
 void show_paths(const struct screen *s, const json_t *paths)
 {
 	static const struct table_column columns[] = {
-		{"ISD-AS"},    {"FINGERPRINT"},   {"STATE"},       {"RTT", true}, {"LOSS", true},
-		{"MTU", true}, {"EXPIRES", true}, {"FLOWS", true}, {"PATH"},
+		{ "ISD-AS" },        { "FINGERPRINT" }, { "STATE" },
+		{ "RTT", true },     { "LOSS", true },  { "MTU", true },
+		{ "EXPIRES", true }, { "FLOWS", true }, { "PATH" },
 	};
 	struct table *t = table_new(columns, NUM(columns));
 	const json_t *path, *why;
@@ -133,7 +134,9 @@ void show_paths(const struct screen *s, const json_t *paths)
 
 void show_drops(const struct screen *s, const json_t *drops)
 {
-	static const struct table_column columns[] = {{"COUNT", true}, {"NAME"}, {"MEANING"}};
+	static const struct table_column columns[] = { { "COUNT", true },
+						       { "NAME" },
+						       { "MEANING" } };
 	struct table *t = table_new(columns, NUM(columns));
 	const json_t *drop;
 	size_t i, zero = 0;
@@ -205,10 +208,10 @@ static void show_roles(const struct screen *s, const json_t *status)
 static void show_limits(const struct screen *s, const json_t *limits)
 {
 	static const struct table_column columns[] = {
-		{"LIMIT"},
-		{"VALUE", true},
-		{"USED", true},
-		{"REFUSED", true},
+		{ "LIMIT" },
+		{ "VALUE", true },
+		{ "USED", true },
+		{ "REFUSED", true },
 	};
 	struct table *t;
 	const json_t *limit;

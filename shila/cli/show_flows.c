@@ -9,15 +9,16 @@
 #define NUM(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct table_column columns[] = {
-	{"ID", true}, {"CONNECTION"}, {"ROLE"},     {"PEER"},      {"LOCAL"},       {"REMOTE"},
-	{"STATE"},    {"TX", true},   {"RX", true}, {"RTT", true}, {"MOVES", true}, {"PATH"},
+	{ "ID", true }, { "CONNECTION" }, { "ROLE" },        { "PEER" },
+	{ "LOCAL" },    { "REMOTE" },     { "STATE" },       { "TX", true },
+	{ "RX", true }, { "RTT", true },  { "MOVES", true }, { "PATH" },
 };
 
 static const struct table_column rate_columns[] = {
-	{"ID", true},        {"CONNECTION"},      {"ROLE"},
-	{"LOCAL"},           {"REMOTE"},          {"STATE"},
-	{"TX Mbit/s", true}, {"RX Mbit/s", true}, {"TX", true},
-	{"RX", true},        {"RTT", true},       {"PATH"},
+	{ "ID", true },        { "CONNECTION" },      { "ROLE" },
+	{ "LOCAL" },           { "REMOTE" },          { "STATE" },
+	{ "TX Mbit/s", true }, { "RX Mbit/s", true }, { "TX", true },
+	{ "RX", true },        { "RTT", true },       { "PATH" },
 };
 
 struct rates {
@@ -90,12 +91,12 @@ static struct rates flow_rates(const json_t *flow, const json_t **before, size_t
 	json_int_t tx, rx;
 
 	if (!hit || elapsed_s <= 0 || number(*hit, "age_ms") > number(flow, "age_ms"))
-		return (struct rates){0};
+		return (struct rates){ 0 };
 	tx = number(flow, "tx_bytes") - number(*hit, "tx_bytes");
 	rx = number(flow, "rx_bytes") - number(*hit, "rx_bytes");
 	if (tx < 0 || rx < 0)
-		return (struct rates){0};
-	return (struct rates){true, 8.0 * tx / elapsed_s, 8.0 * rx / elapsed_s};
+		return (struct rates){ 0 };
+	return (struct rates){ true, 8.0 * tx / elapsed_s, 8.0 * rx / elapsed_s };
 }
 
 static void add(struct table *t, const json_t *v, char *(*text)(const json_t *, char *, size_t))
@@ -176,7 +177,7 @@ void show_flows(const struct screen *s, const json_t *flows, const json_t *befor
 	size_t num_flows, num_old;
 	const json_t **list = sorted(flows, compare, &num_flows);
 	const json_t **old = sorted(before, compare_id, &num_old);
-	struct rates sum = {.known = before != NULL};
+	struct rates sum = { .known = before != NULL };
 
 	for (size_t i = 0; i < num_flows; i++) {
 		struct rates rates = flow_rates(list[i], old, num_old, elapsed_s);

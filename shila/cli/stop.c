@@ -28,7 +28,7 @@ static int open_process(int fd, pid_t *pid)
 
 static int wait_process(int process, pid_t pid, char *why)
 {
-	struct pollfd end = {.fd = process, .events = POLLIN};
+	struct pollfd end = { .fd = process, .events = POLLIN };
 	int n;
 
 	do

@@ -26,9 +26,9 @@ struct table {
 
 void screen_init(struct screen *s, FILE *out)
 {
-	struct winsize size = {0};
+	struct winsize size = { 0 };
 
-	*s = (struct screen){.out = out, .columns = SIZE_MAX, .lines = SIZE_MAX};
+	*s = (struct screen){ .out = out, .columns = SIZE_MAX, .lines = SIZE_MAX };
 	if (!isatty(fileno(out)))
 		return;
 	s->terminal = true;
@@ -96,7 +96,7 @@ void table_add(struct table *t, enum style style, const char *text)
 		t->max_cells = t->max_cells ? 2 * t->max_cells : 64;
 		t->cells = must(realloc(t->cells, t->max_cells * sizeof(*t->cells)));
 	}
-	t->cells[t->num_cells++] = (struct cell){must(strdup(text)), style};
+	t->cells[t->num_cells++] = (struct cell){ must(strdup(text)), style };
 	if (width > t->widths[column])
 		t->widths[column] = width;
 }

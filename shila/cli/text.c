@@ -26,7 +26,7 @@ __attribute__((format(printf, 3, 4))) static void append(char *buf, size_t size,
 
 char *text_bytes(const json_t *v, char *buf, size_t size)
 {
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
 	double n = json_number_value(v);
 	size_t u = 0;
 

@@ -21,7 +21,7 @@ static double now_s(void)
 
 static void sleep_until_s(double when)
 {
-	struct timespec ts = {.tv_sec = (time_t)when};
+	struct timespec ts = { .tv_sec = (time_t)when };
 
 	ts.tv_nsec = (when - ts.tv_sec) * 1e9;
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)

@@ -15,7 +15,7 @@ int rpc_request_parse(const char *line, size_t len, struct rpc_request *out, con
 	const json_t *version, *method, *params;
 	json_t *id;
 
-	*out = (struct rpc_request){0};
+	*out = (struct rpc_request){ 0 };
 	out->root = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	if (!out->root)
 		return refuse(RPC_ERR_PARSE, "not valid JSON", why);
@@ -50,7 +50,7 @@ int rpc_request_parse(const char *line, size_t len, struct rpc_request *out, con
 void rpc_request_fini(struct rpc_request *req)
 {
 	json_decref(req->root);
-	*req = (struct rpc_request){0};
+	*req = (struct rpc_request){ 0 };
 }
 
 char *rpc_answer_build(const json_t *id, const json_t *result, int code, const char *why,

@@ -75,12 +75,16 @@ static json_t *call_stop(void *ctx, const json_t *params, char *why)
 }
 
 static const struct rpc_method methods[] = {
-	{"echo", call_echo}, {"fail", call_fail}, {"big", call_big}, {"stop", call_stop}, {0},
+	{ "echo", call_echo },
+	{ "fail", call_fail },
+	{ "big", call_big },
+	{ "stop", call_stop },
+	{ 0 },
 };
 
 static int fixture_open(struct fixture *f)
 {
-	*f = (struct fixture){0};
+	*f = (struct fixture){ 0 };
 	if (!dir[0]) {
 		snprintf(dir, sizeof(dir), "/tmp/shila-test-rpc-%d", getpid());
 		snprintf(path, sizeof(path), "%s/control.sock", dir);
@@ -108,7 +112,7 @@ static void turn(struct fixture *f)
 
 static int dial(void)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	strcpy(addr.sun_path, path);
@@ -175,32 +179,33 @@ static void test_parse(void)
 		const char *method;
 		const char *id; /* as JSON; NULL: none */
 	} rows[] = {
-		{"call", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}", 0, "a", "1"},
-		{"params", "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"a\",\"params\":{}}", 0,
-		 "a", "\"x\""},
-		{"notification", "{\"jsonrpc\":\"2.0\",\"method\":\"a\"}", 0, "a", NULL},
-		{"null id", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"a\"}", 0, "a", "null"},
-		{"empty", "", RPC_ERR_PARSE, NULL, NULL},
-		{"cut", "{\"jsonrpc\":\"2.0\",\"id\":1,", RPC_ERR_PARSE, NULL, NULL},
-		{"two on a line", "{} {}", RPC_ERR_PARSE, NULL, NULL},
-		{"key twice", "{\"id\":1,\"id\":2}", RPC_ERR_PARSE, NULL, NULL},
-		{"not UTF-8", "\"\xff\"", RPC_ERR_PARSE, NULL, NULL},
-		{"batch", "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}]",
-		 RPC_ERR_INVALID_REQUEST, NULL, NULL},
-		{"empty batch", "[]", RPC_ERR_INVALID_REQUEST, NULL, NULL},
-		{"nothing in it", "{}", RPC_ERR_INVALID_REQUEST, NULL, NULL},
-		{"version 1", "{\"id\":1,\"method\":\"a\"}", RPC_ERR_INVALID_REQUEST, NULL, "1"},
-		{"version as number", "{\"jsonrpc\":2.0,\"id\":1,\"method\":\"a\"}",
-		 RPC_ERR_INVALID_REQUEST, NULL, "1"},
-		{"object as id", "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"a\"}",
-		 RPC_ERR_INVALID_REQUEST, NULL, NULL},
-		{"number as method", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":1}",
-		 RPC_ERR_INVALID_REQUEST, NULL, "1"},
-		{"params as array", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":[]}",
-		 RPC_ERR_INVALID_PARAMS, NULL, "1"},
-		{"params as null",
-		 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":null}",
-		 RPC_ERR_INVALID_REQUEST, NULL, "1"},
+		{ "call", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}", 0, "a", "1" },
+		{ "params", "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"a\",\"params\":{}}", 0,
+		  "a", "\"x\"" },
+		{ "notification", "{\"jsonrpc\":\"2.0\",\"method\":\"a\"}", 0, "a", NULL },
+		{ "null id", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"a\"}", 0, "a", "null" },
+		{ "empty", "", RPC_ERR_PARSE, NULL, NULL },
+		{ "cut", "{\"jsonrpc\":\"2.0\",\"id\":1,", RPC_ERR_PARSE, NULL, NULL },
+		{ "two on a line", "{} {}", RPC_ERR_PARSE, NULL, NULL },
+		{ "key twice", "{\"id\":1,\"id\":2}", RPC_ERR_PARSE, NULL, NULL },
+		{ "not UTF-8", "\"\xff\"", RPC_ERR_PARSE, NULL, NULL },
+		{ "batch", "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}]",
+		  RPC_ERR_INVALID_REQUEST, NULL, NULL },
+		{ "empty batch", "[]", RPC_ERR_INVALID_REQUEST, NULL, NULL },
+		{ "nothing in it", "{}", RPC_ERR_INVALID_REQUEST, NULL, NULL },
+		{ "version 1", "{\"id\":1,\"method\":\"a\"}", RPC_ERR_INVALID_REQUEST, NULL, "1" },
+		{ "version as number", "{\"jsonrpc\":2.0,\"id\":1,\"method\":\"a\"}",
+		  RPC_ERR_INVALID_REQUEST, NULL, "1" },
+		{ "object as id", "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"a\"}",
+		  RPC_ERR_INVALID_REQUEST, NULL, NULL },
+		{ "number as method", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":1}",
+		  RPC_ERR_INVALID_REQUEST, NULL, "1" },
+		{ "params as array",
+		  "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":[]}",
+		  RPC_ERR_INVALID_PARAMS, NULL, "1" },
+		{ "params as null",
+		  "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":null}",
+		  RPC_ERR_INVALID_REQUEST, NULL, "1" },
 	};
 	struct rpc_request req;
 	const char *why;
@@ -229,34 +234,34 @@ static void test_talk(void)
 	static const struct {
 		const char *why, *send, *answers[4];
 	} rows[] = {
-		{"a call",
-		 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"echo\",\"params\":{\"a\":[1,2]}}\n",
-		 {"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"a\":[1,2]}}"}},
-		{"no params, string id, CRLF",
-		 "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"echo\"}\r\n",
-		 {"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{}}"}},
-		{"two in one write, in order",
-		 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}\n\n{\"jsonrpc\":\"2.0\","
-		 "\"id\":2,\"method\":\"nope\"}\n",
-		 {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
-		  ERROR("2", "-32601", "no such method")}},
-		{"notifications have no answer",
-		 "{\"jsonrpc\":\"2.0\",\"method\":\"echo\"}\n{\"jsonrpc\":\"2.0\",\"method\":"
-		 "\"nope\"}\n"
-		 "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[]}\n"},
-		{"broken JSON does not end the connection",
-		 "{\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"echo\"}\n",
-		 {ERROR("null", "-32700", "not valid JSON"),
-		  "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}}"}},
-		{"a batch",
-		 "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}]\n",
-		 {ERROR("null", "-32600", "batches are not supported")}},
-		{"a method that fails with bad text",
-		 "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"fail\"}\n",
-		 {ERROR("4", "-32000", "failed")}},
-		{"params by position",
-		 "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"echo\",\"params\":[]}\n",
-		 {ERROR("5", "-32602", "params go by name: an object")}},
+		{ "a call",
+		  "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"echo\",\"params\":{\"a\":[1,2]}}\n",
+		  { "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"a\":[1,2]}}" } },
+		{ "no params, string id, CRLF",
+		  "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"echo\"}\r\n",
+		  { "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{}}" } },
+		{ "two in one write, in order",
+		  "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}\n\n{\"jsonrpc\":\"2.0\","
+		  "\"id\":2,\"method\":\"nope\"}\n",
+		  { "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
+		    ERROR("2", "-32601", "no such method") } },
+		{ "notifications have no answer",
+		  "{\"jsonrpc\":\"2.0\",\"method\":\"echo\"}\n{\"jsonrpc\":\"2.0\",\"method\":"
+		  "\"nope\"}\n"
+		  "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[]}\n" },
+		{ "broken JSON does not end the connection",
+		  "{\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"echo\"}\n",
+		  { ERROR("null", "-32700", "not valid JSON"),
+		    "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}}" } },
+		{ "a batch",
+		  "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}]\n",
+		  { ERROR("null", "-32600", "batches are not supported") } },
+		{ "a method that fails with bad text",
+		  "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"fail\"}\n",
+		  { ERROR("4", "-32000", "failed") } },
+		{ "params by position",
+		  "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"echo\",\"params\":[]}\n",
+		  { ERROR("5", "-32602", "params go by name: an object") } },
 	};
 	static const char last[] = "{\"jsonrpc\":\"2.0\",\"id\":\"end\",\"method\":\"echo\"}\n";
 	struct fixture f;
@@ -329,7 +334,7 @@ static void test_permissions(void)
 
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	{
-		struct sockaddr_un addr = {.sun_family = AF_UNIX};
+		struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
 		strcpy(addr.sun_path, path);
 		CHECK("a dead socket", bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
@@ -482,12 +487,12 @@ static void test_end(void)
 }
 
 const struct unit_test unit_tests[] = {
-	{"requests", test_parse},
-	{"conversations", test_talk},
-	{"permissions, stale sockets", test_permissions},
-	{"line length", test_long_line},
-	{"number of clients", test_many},
-	{"flood and slow reader", test_flood},
-	{"end of client and server", test_end},
-	{0},
+	{ "requests", test_parse },
+	{ "conversations", test_talk },
+	{ "permissions, stale sockets", test_permissions },
+	{ "line length", test_long_line },
+	{ "number of clients", test_many },
+	{ "flood and slow reader", test_flood },
+	{ "end of client and server", test_end },
+	{ 0 },
 };
