@@ -474,5 +474,32 @@ class Run(CliTest):
         self.assertIn("needs root", result.stderr)
 
 
+class Manuals(unittest.TestCase):
+    TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+    @unittest.skipUnless(shutil.which("groff"), "needs groff")
+    def test_lint(self):
+        for page in ("shila/shilad.8", "shila/cli/shila.1"):
+            result = subprocess.run(["groff", "-ww", "-mdoc", "-Tutf8", os.path.join(self.TOP, page)],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
+            self.assertEqual(result.stderr, "")
+
+    def test_complete(self):
+        """Every command and option of --help is in the manual and in the completion."""
+        with open(os.path.join(self.TOP, "shila/cli/shila.1"), encoding="utf-8") as file:
+            manual = file.read()
+        with open(os.path.join(self.TOP, "shila/cli/shila.bash"), encoding="utf-8") as file:
+            completion = file.read()
+        usage = shila("--help").stdout
+        for option in set(re.findall(r"--[a-z][a-z-]*", usage)):
+            self.assertRegex(manual, rf"Fl \\{option[1:]}\b")
+            self.assertIn(option, completion)
+        commands = re.findall(r"^  ([a-z]+) ", usage, re.M)
+        self.assertEqual(len(commands), 7)
+        for command in commands:
+            self.assertRegex(manual, rf"(?m)^\.Ss {command}$")
+            self.assertRegex(completion, rf"'[^']*\b{command}\b")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
