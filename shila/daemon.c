@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Create everything, connect it, run, tear down. In order: state directory, control socket, what the
+ * path source says of the local AS (waited for as long as it takes), sockets, namespaces and TUNs,
+ * workers and control. The end goes backwards.
+ */
+#include "shila/daemon.h"
+
+#include "shila/control/control.h"
+#include "shila/devices.h"
+#include "shila/io/rpc.h"
+#include "shila/io/underlay.h"
+#include "shila/notify.h"
+#include "shila/state.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SOURCE_RETRY_MS	 1000
+#define SOURCE_REMIND	 10   /* one line about it in so many tries */
+#define FIRST_PORT	 31000 /* Go programs take theirs from the top of the range downwards */
+#define TUN_MTU_MIN	 1500
+
+struct daemon {
+	const struct config *cfg;
+	uv_loop_t loop;
+	uv_signal_t signals[2];
+	uv_timer_t retry;
+	struct rpc *rpc;
+	struct path_source *source;
+	struct local_as as;
+	struct state state;
+	struct devices devices;
+	bool devices_up;
+	struct control *control;
+	unsigned int workers;
+	int worker_fds[CONFIG_MAX_WORKERS], contact_fd;
+	unsigned int num_fds;
+	uint16_t worker_ports[CONFIG_MAX_WORKERS];
+	unsigned int tries;
+	char waiting[200]; /* for what, "" once it runs */
+	bool stopping;
+	int err;
+};
+
+static void stop(struct daemon *d);
+
+static void fail(struct daemon *d, int err, const char *why)
+{
+	log_error("%s", why);
+	d->err = err;
+	stop(d);
+}
+
+/* ---- control socket ---- */
+
+static json_t *waiting_status(const struct daemon *d)
+{
+	return json_pack("{s:s, s:i, s:s, s:s}", "version", SHILA_VERSION, "pid", (int)getpid(), "state",
+			 "waiting", "error", d->waiting);
+}
+
+#define NOT_YET(d, why)                                                                            \
+	do {                                                                                       \
+		if (!(d)->control) {                                                               \
+			snprintf(why, RPC_WHY_LEN, "not ready: %s", (d)->waiting);                 \
+			return NULL;                                                               \
+		}                                                                                  \
+	} while (0)
+
+static json_t *call_status(void *ctx, const json_t *params, char *why)
+{
+	struct daemon *d = ctx;
+
+	(void)params;
+	(void)why;
+	return d->control ? report_status(d->control) : waiting_status(d);
+}
+
+static json_t *call_peers(void *ctx, const json_t *params, char *why)
+{
+	struct daemon *d = ctx;
+
+	(void)params;
+	NOT_YET(d, why);
+	return report_peers(d->control);
+}
+
+static json_t *call_paths(void *ctx, const json_t *params, char *why)
+{
+	struct daemon *d = ctx;
+	const json_t *ia = json_object_get(params, "isd_as");
+	struct isd_as only = { 0 };
+
+	NOT_YET(d, why);
+	if (ia && !json_is_null(ia) && (!json_is_string(ia) || isd_as_parse(json_string_value(ia), &only) < 0)) {
+		snprintf(why, RPC_WHY_LEN, "isd_as: an ISD-AS like \"1-64512\" is wanted");
+		return NULL;
+	}
+	return report_paths(d->control, only, json_is_true(json_object_get(params, "why")));
+}
+
+static json_t *call_flows(void *ctx, const json_t *params, char *why)
+{
+	struct daemon *d = ctx;
+
+	(void)params;
+	NOT_YET(d, why);
+	return report_flows(d->control);
+}
+
+static json_t *call_drops(void *ctx, const json_t *params, char *why)
+{
+	struct daemon *d = ctx;
+
+	(void)params;
+	NOT_YET(d, why);
+	return report_drops(d->control);
+}
+
+static json_t *call_stop(void *ctx, const json_t *params, char *why)
+{
+	struct daemon *d = ctx;
+
+	(void)params;
+	(void)why;
+	log_info("asked to stop");
+	stop(d);
+	return json_object();
+}
+
+static const struct rpc_method methods[] = {
+	{ "status", call_status }, { "peers", call_peers }, { "paths", call_paths }, { "flows", call_flows },
+	{ "drops", call_drops },   { "stop", call_stop },   { 0 },
+};
+
+/* ---- sockets ---- */
+
+static uint16_t first_port(const struct local_as *as)
+{
+	return as->port_min > FIRST_PORT || as->port_max < FIRST_PORT ? as->port_min : FIRST_PORT;
+}
+
+/* The port that a worker had before if it is free, else the next one of the range. */
+static int open_worker_socket(struct daemon *d, const struct ip_addr *local, unsigned int i, char *why)
+{
+	const struct config *cfg = d->cfg;
+	uint16_t port = cfg->contact.num_traffic	  ? cfg->contact.traffic[i] :
+			i < d->state.num_ports ? d->state.ports[i] :
+						 0;
+	uint16_t min = first_port(&d->as), max = d->as.port_max ? d->as.port_max : UINT16_MAX;
+	char ip[IP_ADDR_STRLEN];
+	int fd = underlay_open(local, &port, min, max);
+
+	if (fd == -EADDRINUSE && !cfg->contact.num_traffic && port) {
+		port = 0;
+		fd = underlay_open(local, &port, min, max);
+	}
+	if (fd < 0) {
+		snprintf(why, STATE_WHY_LEN, "UDP %s:%u: %s%s", ip_addr_str(local, ip), port, strerror(-fd),
+			 fd == -EADDRINUSE ? " (contact.traffic: another program has it)" : "");
+		return fd;
+	}
+	d->worker_fds[i] = fd;
+	d->worker_ports[i] = port;
+	return 0;
+}
+
+static int open_sockets(struct daemon *d, const struct ip_addr *local, char *why)
+{
+	uint16_t port = d->cfg->contact.port;
+	char ip[IP_ADDR_STRLEN];
+	int err;
+
+	d->contact_fd = underlay_open(local, &port, 0, 0);
+	if (d->contact_fd < 0) {
+		snprintf(why, STATE_WHY_LEN, "UDP %s:%u: %s%s", ip_addr_str(local, ip), port,
+			 strerror(-d->contact_fd),
+			 d->contact_fd == -EADDRINUSE ?
+				 ": another program, or another shilad, has this port (contact.port)" :
+			 d->contact_fd == -EADDRNOTAVAIL ?
+				 ": no interface has this address (scion.address)" :
+				 "");
+		return d->contact_fd;
+	}
+	if (d->as.port_max && (port < d->as.port_min || port > d->as.port_max))
+		log_warn("contact.port %u is outside of this AS's range %u-%u: border routers of some versions "
+			 "will not deliver to it", port, d->as.port_min, d->as.port_max);
+	for (d->num_fds = 0; d->num_fds < d->workers; d->num_fds++) {
+		err = open_worker_socket(d, local, d->num_fds, why);
+		if (err < 0)
+			return err;
+	}
+	d->state.num_ports = d->num_fds;
+	memcpy(d->state.ports, d->worker_ports, sizeof(d->state.ports));
+	return 0;
+}
+
+static int local_address(struct daemon *d, struct ip_addr *out, char *why)
+{
+	const union sock_addr *to = d->as.num_routers ? &d->as.routers[0] : &d->cfg->scion.daemon;
+	int err;
+
+	if (d->cfg->scion.address.len) {
+		*out = d->cfg->scion.address;
+		return 0;
+	}
+	err = underlay_local_address(to, out);
+	if (err < 0)
+		snprintf(why, STATE_WHY_LEN, "no route to the border router: %s; set scion.address", strerror(-err));
+	return err;
+}
+
+/* ---- start ---- */
+
+static int start_control(struct daemon *d, const struct ip_addr *local)
+{
+	struct control_setup setup = {
+		.loop = &d->loop,
+		.cfg = d->cfg,
+		.source = d->source,
+		.as = d->as,
+		.local = { d->as.ia, *local },
+		.num_workers = d->workers,
+		.contact_fd = d->contact_fd,
+		.num_tuns = d->devices.num_tuns,
+		.tun_fds = d->devices.fds,
+		.steering = d->devices.steering,
+		.boot_id = control_random(),
+	};
+
+	memcpy(setup.worker_fds, d->worker_fds, sizeof(setup.worker_fds));
+	memcpy(setup.worker_ports, d->worker_ports, sizeof(setup.worker_ports));
+	memcpy(setup.tuns, d->devices.tuns, sizeof(setup.tuns));
+	return control_new(&setup, &d->control);
+}
+
+static void start(struct daemon *d)
+{
+	char why[STATE_WHY_LEN] = "", ia[ISD_AS_STRLEN], ip[IP_ADDR_STRLEN];
+	uint32_t mtu = d->as.mtu_bytes > TUN_MTU_MIN ? d->as.mtu_bytes : TUN_MTU_MIN;
+	struct ip_addr local;
+	int err = local_address(d, &local, why);
+
+	d->devices_up = true; /* from here on there may be something to remove */
+	if (err >= 0)
+		err = devices_up(&d->devices, d->cfg, &d->state, &d->workers, mtu, why);
+	if (err >= 0)
+		err = open_sockets(d, &local, why);
+	if (err >= 0)
+		err = state_save(&d->state, why);
+	if (err >= 0) {
+		err = start_control(d, &local);
+		if (err < 0)
+			snprintf(why, sizeof(why), "workers: %s", strerror(-err));
+	}
+	if (err < 0) {
+		fail(d, err, why);
+		return;
+	}
+	d->waiting[0] = '\0';
+	log_info("ready: %s,%s, contact port %u, %u worker%s from port %u", isd_as_str(d->as.ia, ia),
+		 ip_addr_str(&local, ip), d->cfg->contact.port, d->workers, d->workers == 1 ? "" : "s",
+		 d->worker_ports[0]);
+	notify("READY=1");
+}
+
+static void ask_source(struct daemon *d);
+
+static void on_retry(uv_timer_t *t)
+{
+	ask_source(t->data);
+}
+
+static void on_local_as(void *ctx, int err, const char *why, const struct local_as *as)
+{
+	struct daemon *d = ctx;
+
+	if (d->stopping)
+		return;
+	if (err < 0) {
+		if (d->tries++ % SOURCE_REMIND == 0)
+			log_warn("%s; shilad waits for it (scion.daemon in the configuration, or $SCION_DAEMON, "
+				 "says where it is)", why);
+		snprintf(d->waiting, sizeof(d->waiting), "%s", why);
+		uv_timer_start(&d->retry, on_retry, SOURCE_RETRY_MS, 0);
+		return;
+	}
+	d->as = *as;
+	start(d);
+}
+
+static void ask_source(struct daemon *d)
+{
+	int err = path_source_local_as(d->source, on_local_as, d);
+
+	if (err < 0)
+		on_local_as(d, err, "the SCION daemon cannot be asked", NULL);
+}
+
+/* ---- end ---- */
+
+static void on_rpc_closed(void *ctx)
+{
+	(void)ctx;
+}
+
+static void close_rest(struct daemon *d)
+{
+	for (int i = 0; i < 2; i++)
+		uv_close((uv_handle_t *)&d->signals[i], NULL);
+	uv_close((uv_handle_t *)&d->retry, NULL);
+	if (d->rpc)
+		rpc_close(d->rpc, on_rpc_closed, d);
+	if (d->source)
+		path_source_close(d->source, NULL, NULL);
+}
+
+static void on_control_stopped(void *ctx)
+{
+	close_rest(ctx);
+}
+
+/* Everything on the loop is closed; what is left is removed behind it. */
+static void stop(struct daemon *d)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	notify("STOPPING=1");
+	if (d->control)
+		control_stop(d->control, on_control_stopped, d);
+	else
+		close_rest(d);
+}
+
+static void on_signal(uv_signal_t *s, int number)
+{
+	log_info("%s: stopping", number == SIGINT ? "interrupted" : "terminated");
+	stop(s->data);
+}
+
+static int start_loop(struct daemon *d, char *why)
+{
+	int err = uv_loop_init(&d->loop);
+
+	if (err < 0) {
+		snprintf(why, STATE_WHY_LEN, "event loop: %s", uv_strerror(err));
+		return err;
+	}
+	uv_signal_init(&d->loop, &d->signals[0]);
+	uv_signal_init(&d->loop, &d->signals[1]);
+	uv_timer_init(&d->loop, &d->retry);
+	d->signals[0].data = d->signals[1].data = d->retry.data = d;
+	uv_signal_start(&d->signals[0], on_signal, SIGINT);
+	uv_signal_start(&d->signals[1], on_signal, SIGTERM);
+	return 0;
+}
+
+static void tear_down(struct daemon *d)
+{
+	char why[STATE_WHY_LEN] = "";
+
+	uv_run(&d->loop, UV_RUN_DEFAULT); /* closes what the first run left */
+	if (uv_loop_close(&d->loop) < 0)
+		log_warn("event loop: handles are still open");
+	control_free(d->control);
+	if (d->contact_fd >= 0)
+		close(d->contact_fd);
+	for (unsigned int i = 0; i < d->num_fds; i++)
+		close(d->worker_fds[i]);
+	if (d->devices_up && devices_down(&d->devices, why) < 0) {
+		log_error("%s", why);
+		d->err = d->err ? d->err : -EIO;
+		return; /* the state file stays, for --clean */
+	}
+	state_forget(&d->state);
+}
+
+int daemon_run(const struct config *cfg)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	char why[STATE_WHY_LEN] = "";
+	unsigned int cpus = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
+	int err;
+
+	if (!d)
+		return -ENOMEM;
+	d->cfg = cfg;
+	d->contact_fd = -1;
+	d->workers = cfg->workers ? cfg->workers : cpus < CONFIG_MAX_WORKERS ? cpus : CONFIG_MAX_WORKERS;
+	snprintf(d->waiting, sizeof(d->waiting), "starting");
+	signal(SIGPIPE, SIG_IGN);
+	err = netns_check_host(why);
+	if (err < 0)
+		goto free_daemon;
+	err = state_open(cfg->state, &d->state, why);
+	if (err < 0)
+		goto free_daemon;
+	snprintf(d->state.control, sizeof(d->state.control), "%s", cfg->control);
+	err = start_loop(d, why);
+	if (err < 0)
+		goto close_state;
+	err = rpc_open(&d->loop, cfg->control, methods, d, &d->rpc, why);
+	if (err >= 0) {
+		err = path_source_open(&d->loop, &cfg->scion.daemon, &d->source);
+		if (err < 0)
+			snprintf(why, sizeof(why), "SCION daemon client: %s", strerror(-err));
+	}
+	if (err < 0)
+		fail(d, err, why);
+	else
+		ask_source(d);
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	tear_down(d);
+	err = d->err;
+	why[0] = '\0';
+	if (!err)
+		log_info("stopped, everything removed");
+close_state:
+	state_close(&d->state);
+free_daemon:
+	if (*why)
+		log_error("%s", why);
+	free(d);
+	return err;
+}
+
+int daemon_clean(const struct config *cfg)
+{
+	struct state s;
+	char why[STATE_WHY_LEN] = "";
+	struct stat st;
+	int err;
+
+	if (stat(cfg->state, &st) < 0 && errno == ENOENT) {
+		log_info("nothing to clean: there is no %s", cfg->state);
+		return 0;
+	}
+	err = state_open(cfg->state, &s, why);
+	if (err < 0) {
+		log_error("%s", why);
+		return err;
+	}
+	err = devices_clean(&s, why);
+	if (err < 0) {
+		log_error("%s", why);
+	} else {
+		if (*s.control)
+			unlink(s.control);
+		log_info("removed %zu namespace%s and %zu device%s", s.num_namespaces,
+			 s.num_namespaces == 1 ? "" : "s", s.num_devices, s.num_devices == 1 ? "" : "s");
+		state_forget(&s);
+	}
+	state_close(&s);
+	return err;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/devices.h"
+
+#include "netns/tun.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_TABLE	7000
+#define TXQUEUELEN	1000  /* trains; a full queue drops, and TCP small queues do not see it */
+#define GSO_MAX_BYTES	57000 /* so that a train fits one send with all its headers */
+
+static struct netns *get_namespace(struct devices *d, const char *name, struct state *state, unsigned int *index,
+				   int *err, char *why)
+{
+	struct netns *ns;
+
+	for (unsigned int i = 0; i < d->num_namespaces; i++) {
+		if (!strcmp(d->namespaces[i].name, name)) {
+			*index = i;
+			return &d->namespaces[i];
+		}
+	}
+	*index = (unsigned int)d->num_namespaces;
+	ns = &d->namespaces[d->num_namespaces];
+	*err = netns_open(name, ns, why);
+	if (*err < 0)
+		return NULL;
+	d->num_namespaces++;
+	if (state_made(state, name, ns->inode, ns->cookie))
+		ns->made = true;
+	if (ns->made) {
+		state_add_namespace(state, name, ns->inode, ns->cookie);
+		*err = state_save(state, why);
+		if (*err >= 0)
+			*err = netns_prepare(ns, why);
+	} else if (*name) {
+		log_info("namespace %s was there before: it is used, and not removed at the end", name);
+		*err = netns_raise_limits(ns, 8, 8, why);
+	}
+	return *err < 0 ? NULL : ns;
+}
+
+static int check_owner(const struct netns *ns, const struct netns_tun *t, char *why)
+{
+	char alias[64];
+	int there = netns_tun_owner(ns, t->name, alias, why);
+
+	if (there <= 0)
+		return there;
+	/* Without an alias: made by a start that died before it could name it. */
+	if (*alias && strcmp(alias, t->alias)) {
+		snprintf(why, NETNS_WHY_LEN,
+			 "device %s in namespace \"%s\" belongs to somebody else (alias \"%.32s\"): remove it (ip "
+			 "link del %s), or run `shilad --clean` of its owner", t->name, ns->name, alias, t->name);
+		return -EEXIST;
+	}
+	if (!*alias) {
+		snprintf(why, NETNS_WHY_LEN,
+			 "a device %s is in namespace \"%s\" already and not ours: remove it (ip link del %s)",
+			 t->name, ns->name, t->name);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, struct netns_tun *t, uint8_t side,
+		   struct state *state, unsigned int *workers, char *why)
+{
+	struct control_tun *out = &d->tuns[d->num_tuns];
+	int *fds = d->fds[d->num_tuns], err;
+
+	if (d->num_tuns == CONTROL_MAX_TUNS)
+		return -E2BIG;
+	snprintf(t->alias, sizeof(t->alias), "shila:%s", state->id);
+	t->txqueuelen = TXQUEUELEN;
+	t->gso_max_bytes = GSO_MAX_BYTES;
+	err = check_owner(ns, t, why);
+	if (err < 0)
+		return err;
+	state_add_device(state, ns->name, t->name);
+	err = state_save(state, why);
+	if (err < 0)
+		return err;
+	err = tun_open(ns, t->name, *workers, false, fds, why);
+	if (err < 0)
+		return err;
+	d->num_tuns++;
+	d->queues = *workers;
+	*out = (struct control_tun){ .side = side, .num_addresses = (unsigned int)t->num_addresses };
+	snprintf(out->name, sizeof(out->name), "%s", t->name);
+	memcpy(out->addresses, t->addresses, sizeof(out->addresses));
+	d->tun_ns[d->num_tuns - 1] = ns_index;
+	err = netns_tun_setup(ns, t, why);
+	if (err < 0)
+		return err;
+	err = tun_persist(fds[0]);
+	if (err < 0) {
+		snprintf(why, NETNS_WHY_LEN, "%s: cannot be made persistent: %s", t->name, strerror(-err));
+		return err;
+	}
+	if (*workers > 1) {
+		err = steer_attach(fds[0], *workers);
+		if (err < 0)
+			return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int add_egress(struct devices *d, const struct config *cfg, size_t e, struct state *state,
+		      unsigned int *workers, uint32_t mtu_bytes, char *why)
+{
+	const struct config_egress *eg = &cfg->egress[e];
+	unsigned int index;
+	int err = 0;
+	struct netns *ns = get_namespace(d, eg->namespace, state, &index, &err, why);
+
+	if (!ns)
+		return err;
+	for (uint32_t i = 0; i < eg->interfaces; i++) {
+		struct netns_tun t = {
+			.mtu_bytes = mtu_bytes,
+			.default_route = i == 0,
+			.table = FIRST_TABLE + (uint32_t)d->num_tuns,
+			/* The kernel has room for 8; the main flow's address needs none. */
+			.endpoint = i > 0,
+		};
+
+		snprintf(t.name, sizeof(t.name), "%s%u", eg->device, i);
+		for (size_t p = 0; p < eg->num_addresses; p++)
+			t.addresses[t.num_addresses++] = ip_addr_nth(&eg->addresses[p], i + 1);
+		err = add_tun(d, ns, index, &t, (uint8_t)(e + 1), state, workers, why);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int add_ingress(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
+		       uint32_t mtu_bytes, char *why)
+{
+	const struct config_ingress *in = &cfg->ingress;
+	unsigned int index;
+	int err = 0;
+	struct netns *ns = get_namespace(d, in->namespace, state, &index, &err, why);
+	struct netns_tun t = { .mtu_bytes = mtu_bytes, .default_route = true };
+
+	if (!ns)
+		return err;
+	snprintf(t.name, sizeof(t.name), "%s0", in->device);
+	for (size_t i = 0; i < in->num_addresses; i++)
+		t.addresses[t.num_addresses++] = in->addresses[i];
+	return add_tun(d, ns, index, &t, 0, state, workers, why);
+}
+
+static void close_queues(struct devices *d)
+{
+	for (unsigned int t = 0; t < d->num_tuns; t++)
+		for (unsigned int q = 0; q < d->queues; q++)
+			close(d->fds[t][q]);
+	d->num_tuns = 0;
+}
+
+static int add_all(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
+		   uint32_t mtu_bytes, char *why)
+{
+	int err = 0;
+
+	for (size_t e = 0; e < cfg->num_egress && err >= 0; e++)
+		err = add_egress(d, cfg, e, state, workers, mtu_bytes, why);
+	if (err >= 0 && cfg->ingress.enabled)
+		err = add_ingress(d, cfg, state, workers, mtu_bytes, why);
+	return err;
+}
+
+int devices_up(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
+	       uint32_t mtu_bytes, char *why)
+{
+	int err;
+
+	memset(d, 0, sizeof(*d));
+	d->steering = *workers > 1;
+	err = add_all(d, cfg, state, workers, mtu_bytes, why);
+	if (err == -EOPNOTSUPP && *workers > 1) {
+		log_warn("the kernel refuses the program that steers TUN queues: one worker instead of %u", *workers);
+		*workers = 1;
+		d->steering = false;
+		close_queues(d);
+		err = add_all(d, cfg, state, workers, mtu_bytes, why);
+	}
+	return err;
+}
+
+static int remove_device(const struct netns *ns, const char *name, const char *id, char *why)
+{
+	char alias[64], ours[64];
+	int there = netns_tun_owner(ns, name, alias, why);
+
+	snprintf(ours, sizeof(ours), "shila:%s", id);
+	if (there <= 0 || strcmp(alias, ours))
+		return there < 0 ? there : 0;
+	return netns_tun_remove(ns, name, why);
+}
+
+int devices_down(struct devices *d, char *why)
+{
+	char names[CONTROL_MAX_TUNS][16];
+	unsigned int n = d->num_tuns;
+	int first = 0, err;
+
+	for (unsigned int t = 0; t < n; t++)
+		memcpy(names[t], d->tuns[t].name, sizeof(names[t]));
+	close_queues(d);
+	for (unsigned int t = 0; t < n; t++) {
+		err = netns_tun_remove(&d->namespaces[d->tun_ns[t]], names[t], why);
+		if (err < 0 && !first)
+			first = err;
+	}
+	for (size_t i = 0; i < d->num_namespaces; i++) {
+		if (d->namespaces[i].made) {
+			err = netns_remove(&d->namespaces[i], why);
+			if (err < 0 && !first)
+				first = err;
+		}
+		netns_close(&d->namespaces[i]);
+	}
+	d->num_namespaces = 0;
+	return first;
+}
+
+/* Opens a namespace only if it is there: netns_open() would make it. */
+static bool namespace_exists(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	return !*name || access(path, F_OK) == 0;
+}
+
+int devices_clean(const struct state *state, char *why)
+{
+	int first = 0, err;
+
+	for (size_t i = 0; i < state->num_devices; i++) {
+		const struct state_device *dev = &state->devices[i];
+		struct netns ns;
+
+		if (!namespace_exists(dev->namespace))
+			continue;
+		err = netns_open(dev->namespace, &ns, why);
+		if (err >= 0) {
+			err = remove_device(&ns, dev->name, state->id, why);
+			netns_close(&ns);
+		}
+		if (err < 0 && !first)
+			first = err;
+	}
+	for (size_t i = 0; i < state->num_namespaces; i++) {
+		const struct state_namespace *n = &state->namespaces[i];
+		struct netns ns;
+
+		if (!namespace_exists(n->name))
+			continue;
+		err = netns_open(n->name, &ns, why);
+		if (err >= 0) {
+			/* Another namespace of that name is somebody else's. */
+			if (ns.inode == n->inode && ns.cookie == n->cookie)
+				err = netns_remove(&ns, why);
+			netns_close(&ns);
+		}
+		if (err < 0 && !first)
+			first = err;
+	}
+	return first;
+}

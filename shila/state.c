@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATE_VERSION 1
+
+static char *file_name(const struct state *s, const char *name, char *buf)
+{
+	snprintf(buf, 160, "%s/%s", s->dir, name);
+	return buf;
+}
+
+/* Like mkdir -p; the last part is for root only. */
+static int make_dir(const char *dir)
+{
+	char buf[108];
+
+	snprintf(buf, sizeof(buf), "%s", dir);
+	for (char *p = buf + 1; (p = strchr(p, '/')); p++) {
+		*p = '\0';
+		if (mkdir(buf, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	return mkdir(buf, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static void copy(char *out, size_t size, const json_t *v)
+{
+	const char *text = json_string_value(v);
+
+	snprintf(out, size, "%s", text ? text : "");
+}
+
+static uint64_t number(const json_t *v)
+{
+	return (uint64_t)json_integer_value(v);
+}
+
+static int parse(struct state *s, const json_t *o)
+{
+	json_t *v;
+	size_t i;
+
+	if (json_integer_value(json_object_get(o, "version")) != STATE_VERSION ||
+	    json_string_length(json_object_get(o, "id")) != sizeof(s->id) - 1)
+		return -EBADMSG;
+	copy(s->id, sizeof(s->id), json_object_get(o, "id"));
+	copy(s->control, sizeof(s->control), json_object_get(o, "control"));
+	json_array_foreach(json_object_get(o, "namespaces"), i, v) {
+		struct state_namespace *n = &s->namespaces[s->num_namespaces];
+
+		if (s->num_namespaces == STATE_MAX_NAMESPACES)
+			return -EBADMSG;
+		copy(n->name, sizeof(n->name), json_object_get(v, "name"));
+		n->inode = number(json_object_get(v, "inode"));
+		n->cookie = number(json_object_get(v, "cookie"));
+		s->num_namespaces++;
+	}
+	json_array_foreach(json_object_get(o, "devices"), i, v) {
+		struct state_device *d = &s->devices[s->num_devices];
+
+		if (s->num_devices == STATE_MAX_DEVICES)
+			return -EBADMSG;
+		copy(d->namespace, sizeof(d->namespace), json_object_get(v, "namespace"));
+		copy(d->name, sizeof(d->name), json_object_get(v, "name"));
+		s->num_devices++;
+	}
+	json_array_foreach(json_object_get(o, "worker_ports"), i, v) {
+		if (s->num_ports == CONFIG_MAX_WORKERS)
+			return -EBADMSG;
+		s->ports[s->num_ports++] = (uint16_t)number(v);
+	}
+	return 0;
+}
+
+int state_open(const char *dir, struct state *out, char *why)
+{
+	struct state s = { .lock_fd = -1 };
+	char file[160];
+	json_error_t je;
+	json_t *o;
+	int err;
+
+	snprintf(s.dir, sizeof(s.dir), "%s", dir);
+	err = make_dir(dir);
+	if (err < 0) {
+		snprintf(why, STATE_WHY_LEN, "%s: %s (it is `state` in the configuration)", dir, strerror(-err));
+		return err;
+	}
+	s.lock_fd = open(file_name(&s, "lock", file), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s.lock_fd < 0 || flock(s.lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		err = -errno;
+		if (err == -EWOULDBLOCK) {
+			err = -EBUSY;
+			snprintf(why, STATE_WHY_LEN,
+				 "%s is in use by a running shilad: stop it (shila stop), or give this one "
+				 "another `state` and `control`", dir);
+		} else {
+			snprintf(why, STATE_WHY_LEN, "%s: %s", file, strerror(-err));
+		}
+		goto close_lock;
+	}
+	o = json_load_file(file_name(&s, "owned.json", file), 0, &je);
+	if (!o && access(file, F_OK) == 0) {
+		err = -EBADMSG;
+		snprintf(why, STATE_WHY_LEN, "%s:%d: %.100s; if nothing of shila is left, remove the file", file,
+			 je.line, je.text);
+		goto close_lock;
+	}
+	if (o) {
+		err = parse(&s, o);
+		json_decref(o);
+		if (err < 0) {
+			snprintf(why, STATE_WHY_LEN, "%s was not written by this version of shilad", file);
+			goto close_lock;
+		}
+	} else {
+		uint64_t id = 0;
+
+		if (getrandom(&id, sizeof(id), 0) != sizeof(id)) {
+			err = -EIO;
+			snprintf(why, STATE_WHY_LEN, "no random numbers");
+			goto close_lock;
+		}
+		snprintf(s.id, sizeof(s.id), "%016llx", (unsigned long long)id);
+	}
+	*out = s;
+	return 0;
+close_lock:
+	if (s.lock_fd >= 0)
+		close(s.lock_fd);
+	return err;
+}
+
+int state_save(const struct state *s, char *why)
+{
+	json_t *o = json_object(), *ns = json_array(), *dev = json_array(), *ports = json_array();
+	char file[160], tmp[160];
+	int err = 0;
+
+	for (size_t i = 0; i < s->num_namespaces; i++)
+		json_array_append_new(ns, json_pack("{s:s, s:I, s:I}", "name", s->namespaces[i].name, "inode",
+						    (json_int_t)s->namespaces[i].inode, "cookie",
+						    (json_int_t)s->namespaces[i].cookie));
+	for (size_t i = 0; i < s->num_devices; i++)
+		json_array_append_new(dev, json_pack("{s:s, s:s}", "namespace", s->devices[i].namespace, "name",
+						     s->devices[i].name));
+	for (size_t i = 0; i < s->num_ports; i++)
+		json_array_append_new(ports, json_integer(s->ports[i]));
+	json_object_set_new(o, "version", json_integer(STATE_VERSION));
+	json_object_set_new(o, "id", json_string(s->id));
+	json_object_set_new(o, "control", json_string(s->control));
+	json_object_set_new(o, "namespaces", ns);
+	json_object_set_new(o, "devices", dev);
+	json_object_set_new(o, "worker_ports", ports);
+	/* Whole or not at all: a crash in between leaves the old one. */
+	if (json_dump_file(o, file_name(s, "owned.json.new", tmp), JSON_INDENT(2)) < 0 ||
+	    rename(tmp, file_name(s, "owned.json", file)) < 0) {
+		err = errno ? -errno : -EIO;
+		snprintf(why, STATE_WHY_LEN, "%s: cannot be written: %s", tmp, strerror(-err));
+	}
+	json_decref(o);
+	return err;
+}
+
+void state_forget(struct state *s)
+{
+	static const char *const names[] = { "owned.json.new", "owned.json", "lock" };
+	char file[160];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unlink(file_name(s, names[i], file));
+	rmdir(s->dir);
+}
+
+void state_close(struct state *s)
+{
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	s->lock_fd = -1;
+}
+
+bool state_made(const struct state *s, const char *name, uint64_t inode, uint64_t cookie)
+{
+	for (size_t i = 0; i < s->num_namespaces; i++)
+		if (!strcmp(s->namespaces[i].name, name) && s->namespaces[i].inode == inode &&
+		    s->namespaces[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+void state_add_namespace(struct state *s, const char *name, uint64_t inode, uint64_t cookie)
+{
+	struct state_namespace *n = NULL;
+
+	for (size_t i = 0; i < s->num_namespaces; i++)
+		if (!strcmp(s->namespaces[i].name, name))
+			n = &s->namespaces[i];
+	if (!n && s->num_namespaces < STATE_MAX_NAMESPACES)
+		n = &s->namespaces[s->num_namespaces++];
+	if (!n)
+		return;
+	snprintf(n->name, sizeof(n->name), "%s", name);
+	n->inode = inode;
+	n->cookie = cookie;
+}
+
+void state_add_device(struct state *s, const char *ns, const char *name)
+{
+	struct state_device *d;
+
+	for (size_t i = 0; i < s->num_devices; i++)
+		if (!strcmp(s->devices[i].namespace, ns) && !strcmp(s->devices[i].name, name))
+			return;
+	if (s->num_devices == STATE_MAX_DEVICES)
+		return;
+	d = &s->devices[s->num_devices++];
+	snprintf(d->namespace, sizeof(d->namespace), "%s", ns);
+	snprintf(d->name, sizeof(d->name), "%s", name);
+}
