@@ -121,8 +121,6 @@ static bool offer_packet(struct ctl_flow *f, const struct frame_open *o)
 
 	if (!o->body_len)
 		return true; /* too large for an OPEN: it follows */
-	if (o->body_len > sizeof(c->packet))
-		return false;
 	memcpy(c->packet, o->body, o->body_len);
 	if (ip_parse(c->packet, o->body_len, &ip) < 0 || ip.proto != f->key.proto)
 		return false;
