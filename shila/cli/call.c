@@ -194,8 +194,8 @@ static int take_result(const char *control, const char *line, size_t len, json_t
 int call_send(int fd, const char *control, const char *method, json_t *params, json_type type,
 	      json_t **result, char *why)
 {
-	char *line;
-	size_t len;
+	char *line = NULL;
+	size_t len = 0;
 	int err = send_request(fd, method, params);
 
 	/* One that refuses at once (too many clients) may have closed before we wrote: its reason

@@ -14,11 +14,11 @@ static const struct table_column columns[] = {
 	{ "RX", true }, { "RTT", true },  { "MOVES", true }, { "PATH" },
 };
 
+/* What is watched comes first, so that it fits 80 columns; what does not fit is cut. */
 static const struct table_column rate_columns[] = {
-	{ "ID", true },        { "CONNECTION" },      { "ROLE" },
-	{ "LOCAL" },           { "REMOTE" },          { "STATE" },
-	{ "TX Mbit/s", true }, { "RX Mbit/s", true }, { "TX", true },
-	{ "RX", true },        { "RTT", true },       { "PATH" },
+	{ "CONNECTION" },      { "ROLE" },      { "STATE" },  { "TX Mbit/s", true },
+	{ "RX Mbit/s", true }, { "RTT", true }, { "PATH" },   { "TX", true },
+	{ "RX", true },        { "LOCAL" },     { "REMOTE" },
 };
 
 struct rates {
@@ -33,35 +33,51 @@ static int compare_text(const char *a, const char *b)
 	return strcmp(a, b);
 }
 
-/* compare() - By connection (what has none last), the main flow before its subflows, then by id. */
-static int compare(const void *pa, const void *pb)
+static int compare_key(const json_t *a, const json_t *b, const char *key)
+{
+	return compare_text(json_string_value(json_object_get(a, key)),
+			    json_string_value(json_object_get(b, key)));
+}
+
+static int compare_id(const json_t *a, const json_t *b)
+{
+	char id_a[64], id_b[64];
+
+	return strverscmp(text_value(json_object_get(a, "id"), id_a, sizeof(id_a)),
+			  text_value(json_object_get(b, "id"), id_b, sizeof(id_b)));
+}
+
+/* for_people() - By connection (what has none last), the main flow before its subflows, then by id.
+ */
+static int for_people(const void *pa, const void *pb)
 {
 	const json_t *a = *(const json_t *const *)pa, *b = *(const json_t *const *)pb;
-	json_int_t id_a = json_integer_value(json_object_get(a, "id"));
-	json_int_t id_b = json_integer_value(json_object_get(b, "id"));
-	int diff = compare_text(json_string_value(json_object_get(a, "token")),
-				json_string_value(json_object_get(b, "token")));
+	int diff = compare_key(a, b, "token");
 
 	if (!diff)
-		diff = compare_text(json_string_value(json_object_get(a, "side")),
-				    json_string_value(json_object_get(b, "side")));
+		diff = compare_key(a, b, "side");
 	if (!diff) /* "main" is before "sub" */
-		diff = compare_text(json_string_value(json_object_get(a, "role")),
-				    json_string_value(json_object_get(b, "role")));
-	return diff ? diff : (id_a > id_b) - (id_a < id_b);
+		diff = compare_key(a, b, "role");
+	return diff ? diff : compare_id(a, b);
+}
+
+/* by_identity() - Ids are given again soon, and not before a flow is open: its addresses tell more.
+ */
+static int by_identity(const void *pa, const void *pb)
+{
+	const json_t *a = *(const json_t *const *)pa, *b = *(const json_t *const *)pb;
+	int diff = compare_key(a, b, "local");
+
+	if (!diff)
+		diff = compare_key(a, b, "remote");
+	if (!diff)
+		diff = compare_key(a, b, "protocol");
+	return diff ? diff : compare_key(a, b, "side");
 }
 
 static json_int_t number(const json_t *flow, const char *key)
 {
 	return json_integer_value(json_object_get(flow, key));
-}
-
-static int compare_id(const void *pa, const void *pb)
-{
-	json_int_t a = number(*(const json_t *const *)pa, "id"),
-		   b = number(*(const json_t *const *)pb, "id");
-
-	return (a > b) - (a < b);
 }
 
 /* sorted() - The elements of an array, to free(). */
@@ -82,12 +98,13 @@ static const json_t **sorted(const json_t *array, int (*order)(const void *, con
 	return list;
 }
 
-/* flow_rates() - Unknown if the flow was not there before, or its id is another flow's by now. */
+/* flow_rates() - Unknown if the flow was not there before, or was another with the same addresses.
+ */
 static struct rates flow_rates(const json_t *flow, const json_t **before, size_t n,
 			       double elapsed_s)
 {
 	const json_t **hit =
-		n ? bsearch(&flow, before, n, sizeof(const json_t *), compare_id) : NULL;
+		n ? bsearch(&flow, before, n, sizeof(const json_t *), by_identity) : NULL;
 	json_int_t tx, rx;
 
 	if (!hit || elapsed_s <= 0 || number(*hit, "age_ms") > number(flow, "age_ms"))
@@ -121,7 +138,9 @@ static enum style state_style(const json_t *state)
 		return STYLE_PLAIN;
 	if (!strcmp(text, "open"))
 		return STYLE_GOOD;
-	return !strcmp(text, "closed") ? STYLE_BAD : STYLE_WARN;
+	if (!strcmp(text, "waiting") || !strcmp(text, "opening") || !strcmp(text, "offered"))
+		return STYLE_WARN;
+	return STYLE_PLAIN;
 }
 
 static void add_state(struct table *t, const json_t *state)
@@ -147,26 +166,35 @@ static void add_connection(struct table *t, const json_t *flow)
 	add(t, json_is_string(token) ? token : json_object_get(flow, "protocol"), text_value);
 }
 
-static void add_flow(struct table *t, const json_t *flow, const struct rates *rates)
+static void add_flow(struct table *t, const json_t *flow)
 {
 	add(t, json_object_get(flow, "id"), text_value);
 	add_connection(t, flow);
 	add(t, json_object_get(flow, "role"), text_value);
-	if (!rates)
-		add(t, json_object_get(flow, "peer"), text_value);
+	add(t, json_object_get(flow, "peer"), text_value);
 	add(t, json_object_get(flow, "local"), text_value);
 	add(t, json_object_get(flow, "remote"), text_value);
 	add_state(t, json_object_get(flow, "state"));
-	if (rates) {
-		add_rate(t, rates->known, rates->tx);
-		add_rate(t, rates->known, rates->rx);
-	}
 	add(t, json_object_get(flow, "tx_bytes"), text_bytes);
 	add(t, json_object_get(flow, "rx_bytes"), text_bytes);
 	add(t, json_object_get(flow, "srtt_us"), text_us);
-	if (!rates)
-		add(t, json_object_get(flow, "path_changes"), text_value);
+	add(t, json_object_get(flow, "path_changes"), text_value);
 	add_path(t, json_object_get(flow, "path"));
+}
+
+static void add_flow_rates(struct table *t, const json_t *flow, const struct rates *rates)
+{
+	add_connection(t, flow);
+	add(t, json_object_get(flow, "role"), text_value);
+	add_state(t, json_object_get(flow, "state"));
+	add_rate(t, rates->known, rates->tx);
+	add_rate(t, rates->known, rates->rx);
+	add(t, json_object_get(flow, "srtt_us"), text_us);
+	add_path(t, json_object_get(flow, "path"));
+	add(t, json_object_get(flow, "tx_bytes"), text_bytes);
+	add(t, json_object_get(flow, "rx_bytes"), text_bytes);
+	add(t, json_object_get(flow, "local"), text_value);
+	add(t, json_object_get(flow, "remote"), text_value);
 }
 
 void show_flows(const struct screen *s, const json_t *flows, const json_t *before, double elapsed_s,
@@ -175,8 +203,8 @@ void show_flows(const struct screen *s, const json_t *flows, const json_t *befor
 	struct table *t = with_rates ? table_new(rate_columns, NUM(rate_columns))
 				     : table_new(columns, NUM(columns));
 	size_t num_flows, num_old;
-	const json_t **list = sorted(flows, compare, &num_flows);
-	const json_t **old = sorted(before, compare_id, &num_old);
+	const json_t **list = sorted(flows, for_people, &num_flows);
+	const json_t **old = sorted(before, by_identity, &num_old);
 	struct rates sum = { .known = before != NULL };
 
 	for (size_t i = 0; i < num_flows; i++) {
@@ -184,7 +212,10 @@ void show_flows(const struct screen *s, const json_t *flows, const json_t *befor
 
 		sum.tx += rates.tx;
 		sum.rx += rates.rx;
-		add_flow(t, list[i], with_rates ? &rates : NULL);
+		if (with_rates)
+			add_flow_rates(t, list[i], &rates);
+		else
+			add_flow(t, list[i]);
 	}
 	if (with_rates && max_lines > 3)
 		max_lines -= 2; /* for the sum */

@@ -34,7 +34,7 @@ void screen_init(struct screen *s, FILE *out)
 	s->terminal = true;
 	s->colour = !getenv("NO_COLOR") || !*getenv("NO_COLOR");
 	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col && size.ws_row) {
-		s->columns = size.ws_col;
+		s->columns = size.ws_col - 1; /* the cursor would stand on a last character */
 		s->lines = size.ws_row;
 	}
 }

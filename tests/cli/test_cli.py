@@ -26,7 +26,7 @@ def hop(isd_as, interface):
 
 def flow(number, **changes):
     result = {
-        "id": number, "peer": "1-64513,10.13.0.2", "protocol": "tcp", "role": "sub", "side": "client",
+        "id": f"0.{number}", "peer": "1-64513,10.13.0.2", "protocol": "tcp", "role": "sub", "side": "client",
         "token": "00c0ffee", "local": f"10.7.1.{number}:40000", "remote": "10.70.1.1:80",
         "state": "open", "worker": 0,
         "path": {"fingerprint": "ab" * 32, "mtu_bytes": 1472,
@@ -116,12 +116,12 @@ class CliTest(unittest.TestCase):
 
 class Tables(CliTest):
     def test_flows(self):
-        flows = [flow(3), flow(2), flow(1, role="main"),
+        flows = [flow(10), flow(2), flow(1, role="main"),
                  flow(4, role="datagram", protocol="udp", token=None, path=None, srtt_us=None, state="parked")]
         out = self.ask(flows, "flows").stdout.splitlines()
         self.assertEqual(self.requests, [{"jsonrpc": "2.0", "id": 1, "method": "flows"}])
         self.assertEqual(len(out), 5)
-        self.assertEqual([line.split()[0] for line in out], ["ID", "1", "2", "3", "4"], "main first")
+        self.assertEqual([line.split()[0] for line in out], ["ID", "0.1", "0.2", "0.10", "0.4"], "main first")
         self.assertIn("1-64512#1>1-64513#1", out[1])
         self.assertIn("1.2 MB", out[1])
         self.assertIn("999 B", out[1])
@@ -199,7 +199,7 @@ class Watch(CliTest):
         def answer(_):
             passed = time.monotonic() - start
             return [flow(1, role="main", tx_bytes=int(passed * 1e6), age_ms=int(passed * 1000)),
-                    flow(2, tx_bytes=7, rx_bytes=int(passed * 2.5e6), age_ms=int(passed * 1000))]
+                    flow(2, tx_bytes=7, rx_bytes=int(passed * 2.5e6), age_ms=int(passed * 1000), id="0.1")]
         return answer
 
     def watch(self, *args, lines):
