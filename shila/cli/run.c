@@ -57,7 +57,7 @@ static const json_t *find_egress(const json_t *status, const char *wanted)
 static char *get_namespace(const struct run_options *options)
 {
 	char why[CALL_WHY_LEN], *copy = NULL;
-	const json_t *role;
+	const json_t *role, *error;
 	const char *name;
 	json_t *status;
 
@@ -65,11 +65,14 @@ static char *get_namespace(const struct run_options *options)
 		fail("%s", why);
 		return NULL;
 	}
+	error = json_object_get(status, "error");
 	role = options->ingress ? json_object_get(status, "ingress")
 				: find_egress(status, options->egress);
 	name = json_string_value(json_object_get(role, "namespace"));
 	if (name)
 		copy = strdup(name);
+	else if (json_is_string(error))
+		fail("shilad is not ready: %s", json_string_value(error));
 	else if (options->ingress)
 		fail("this shilad has no ingress: add `ingress:` to its configuration");
 	else if (options->egress)

@@ -28,7 +28,7 @@ static enum style state_style(const json_t *state)
 		enum style style;
 	} rows[] = {
 		{ "up", STYLE_GOOD },     { "running", STYLE_GOOD }, { "suspect", STYLE_WARN },
-		{ "silent", STYLE_WARN }, { "down", STYLE_BAD },
+		{ "silent", STYLE_WARN }, { "waiting", STYLE_WARN }, { "down", STYLE_BAD },
 	};
 	const char *text = json_string_value(state);
 
@@ -232,8 +232,8 @@ static void show_limits(const struct screen *s, const json_t *limits)
 	table_free(t);
 }
 
-/* show_counts() - An object of numbers; with @zero also those that are 0. */
-static void show_counts(const struct screen *s, const char *title, json_t *counts, bool zero)
+/* show_counts() - An object of numbers, those that are not 0. */
+static void show_counts(const struct screen *s, const char *title, json_t *counts)
 {
 	char value[64], text[TEXT_LEN];
 	const char *key, *head = title;
@@ -241,7 +241,7 @@ static void show_counts(const struct screen *s, const char *title, json_t *count
 
 	json_object_foreach(counts, key, v)
 	{
-		if (!zero && json_integer_value(v) == 0)
+		if (json_is_integer(v) && json_integer_value(v) == 0)
 			continue;
 		snprintf(text, sizeof(text), "%s %s", key, text_value(v, value, sizeof(value)));
 		line(s, head, STYLE_PLAIN, text);
@@ -249,54 +249,84 @@ static void show_counts(const struct screen *s, const char *title, json_t *count
 	}
 }
 
-void show_status(const struct screen *s, const json_t *status)
+/* show_daemon() - The process. While it cannot start yet, status has little more than why. */
+static void show_daemon(const struct screen *s, const json_t *status)
 {
-	const json_t *scion = json_object_get(status, "scion_daemon"), *route;
-	char a[TEXT_LEN], b[TEXT_LEN], c[64], d[64], text[3 * TEXT_LEN];
-	const json_t *state = json_object_get(status, "state");
-	const json_t *uptime = json_object_get(status, "uptime_ms");
-	size_t i;
+	const json_t *uptime = json_object_get(status, "uptime_ms"),
+		     *state = json_object_get(status, "state");
+	const json_t *error = json_object_get(status, "error");
+	char a[64], b[64], c[64], d[64], text[320];
 
-	snprintf(text, sizeof(text), "%s %s for %s, pid %s",
+	snprintf(text, sizeof(text), "%s %s%s%s, pid %s",
 		 text_value(json_object_get(status, "version"), a, sizeof(a)),
-		 text_value(state, b, sizeof(b)),
-		 text_duration_s(json_is_integer(uptime) ? json_integer_value(uptime) / 1000 : -1,
-				 c, sizeof(c)),
+		 text_value(state, b, sizeof(b)), json_is_integer(uptime) ? " for " : "",
+		 json_is_integer(uptime)
+			 ? text_duration_s(json_integer_value(uptime) / 1000, c, sizeof(c))
+			 : "",
 		 text_value(json_object_get(status, "pid"), d, sizeof(d)));
 	line(s, "shilad", state_style(state), text);
+	if (json_is_string(error))
+		line(s, "", STYLE_BAD, json_string_value(error));
+}
+
+static void show_host(const struct screen *s, const json_t *status)
+{
+	char a[TEXT_LEN], b[64], c[64], text[TEXT_LEN + 256];
 
 	snprintf(text, sizeof(text), "%s,%s, contact port %s",
-		 text_value(json_object_get(status, "isd_as"), a, sizeof(a)),
-		 text_value(json_object_get(status, "address"), b, sizeof(b)),
+		 text_value(json_object_get(status, "isd_as"), b, sizeof(b)),
+		 text_value(json_object_get(status, "address"), a, sizeof(a)),
 		 text_value(json_object_get(status, "contact_port"), c, sizeof(c)));
 	line(s, "address", STYLE_PLAIN, text);
-
 	snprintf(text, sizeof(text), "%s, ports %s, steered by %s",
-		 text_value(json_object_get(status, "workers"), c, sizeof(c)),
+		 text_value(json_object_get(status, "workers"), b, sizeof(b)),
 		 text_list(json_object_get(status, "worker_ports"), a, sizeof(a)),
-		 text_value(json_object_get(status, "steering"), d, sizeof(d)));
+		 text_value(json_object_get(status, "steering"), c, sizeof(c)));
 	line(s, "workers", STYLE_PLAIN, text);
+}
 
-	state = json_object_get(scion, "state");
+static void show_scion(const struct screen *s, const json_t *scion)
+{
+	const json_t *state = json_object_get(scion, "state"),
+		     *error = json_object_get(scion, "error");
+	char a[64], b[64], text[TEXT_LEN];
+
 	snprintf(text, sizeof(text), "daemon %s is %s%s%s",
 		 text_value(json_object_get(scion, "address"), a, sizeof(a)),
-		 text_value(state, c, sizeof(c)),
-		 json_is_string(json_object_get(scion, "error")) ? ": " : "",
-		 json_is_string(json_object_get(scion, "error"))
-			 ? text_value(json_object_get(scion, "error"), b, sizeof(b))
-			 : "");
+		 text_value(state, b, sizeof(b)), json_is_string(error) ? ": " : "",
+		 json_is_string(error) ? json_string_value(error) : "");
 	line(s, "SCION", state_style(state), text);
+}
 
-	show_roles(s, status);
-	json_array_foreach(json_object_get(status, "routes"), i, route)
+static void show_routes(const struct screen *s, const json_t *routes)
+{
+	char a[64], b[TEXT_LEN], text[TEXT_LEN + 128];
+	const json_t *route;
+	size_t i;
+
+	json_array_foreach(routes, i, route)
 	{
 		snprintf(text, sizeof(text), "%s via %s",
 			 text_value(json_object_get(route, "to"), a, sizeof(a)),
 			 text_list(json_object_get(route, "via"), b, sizeof(b)));
 		line(s, i ? "" : "routes", STYLE_PLAIN, text);
 	}
-	line(s, "flows", STYLE_PLAIN, text_value(json_object_get(status, "flows"), a, sizeof(a)));
-	show_counts(s, "drops", json_object_get(status, "drops"), false);
-	show_counts(s, "counters", json_object_get(status, "counters"), false);
+}
+
+void show_status(const struct screen *s, const json_t *status)
+{
+	char flows[64];
+
+	show_daemon(s, status);
+	if (!json_object_get(status, "isd_as"))
+		return;
+	show_host(s, status);
+	show_scion(s, json_object_get(status, "scion_daemon"));
+	show_roles(s, status);
+	show_routes(s, json_object_get(status, "routes"));
+	line(s, "flows", STYLE_PLAIN,
+	     text_value(json_object_get(status, "flows"), flows, sizeof(flows)));
+	show_counts(s, "drops", json_object_get(status, "drops"));
+	show_counts(s, "counters", json_object_get(status, "counters"));
 	show_limits(s, json_object_get(status, "limits"));
 }

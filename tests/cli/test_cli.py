@@ -152,6 +152,11 @@ class Tables(CliTest):
         out = self.ask(dict(STATUS, ingress=None), "status").stdout
         self.assertNotIn("ingress", out)
 
+    def test_status_while_waiting(self):
+        waiting = {"version": "0.1.0", "pid": 7, "state": "waiting", "error": "no SCION daemon"}
+        self.assertEqual(self.ask(waiting, "status").stdout,
+                         "shilad    0.1.0 waiting, pid 7\n          no SCION daemon\n")
+
     def test_drops(self):
         drops = [{"name": "drop.a", "count": 0, "meaning": "never"},
                  {"name": "drop.b", "count": 12, "meaning": "a sentence"}]
@@ -316,7 +321,7 @@ class Errors(CliTest):
             out = self.ask(rows, method).stdout
             self.assertNotRegex(out, "[\x00-\x09\x0b-\x1f\x7f-\x9f]")
         for value in values:
-            out = self.ask({key: value for key in STATUS}, "status").stdout
+            out = self.ask({key: value for key in [*STATUS, "error"]}, "status").stdout
             self.assertNotRegex(out, "[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
     def test_silence(self):
@@ -455,6 +460,7 @@ class Run(CliTest):
     def test_refused(self):
         for args, status, message in (
                 ([], {"egress": []}, "no egress"), (["--ingress"], {"ingress": None}, "no ingress"),
+                ([], {"state": "waiting", "error": "no SCION daemon"}, "not ready: no SCION daemon"),
                 (["--egress", "7"], {"egress": [{"namespace": "a"}]}, "no egress 7"),
                 ([], {"egress": [{"namespace": "../../etc/passwd"}]}, "cannot be one"),
                 ([], {"egress": [{"namespace": ".."}]}, "cannot be one"),
