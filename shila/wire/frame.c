@@ -16,7 +16,7 @@
 static bool needs_flow(uint8_t type)
 {
 	return type == FRAME_ACCEPT || type == FRAME_REJECT || type == FRAME_ALIVE ||
-	       type == FRAME_DATA || type == FRAME_DATAGRAM;
+	       type == FRAME_DATA || type == FRAME_DATAGRAM || type == FRAME_CLOSE;
 }
 
 int frame_parse_hdr(struct rd *r, struct frame_hdr *out)
@@ -61,7 +61,7 @@ int frame_parse_thin(struct rd *r, struct thin_tcp *out)
 {
 	/* seq(32) ack(32) offset(4) reserved(4) flags(8) window(16) [urgent(16) reserved(16)]
 	 * options */
-	struct thin_tcp t = {0};
+	struct thin_tcp t = { 0 };
 	unsigned int hdr_len;
 
 	t.seq = rd_be32(r);
@@ -100,7 +100,7 @@ void frame_build_thin(struct wr *w, const struct thin_tcp *t)
 
 static struct flow_name rd_name(struct rd *r)
 {
-	struct flow_name n = {.id = rd_be32(r)};
+	struct flow_name n = { .id = rd_be32(r) };
 
 	n.tag = rd_be16(r);
 	return n;
@@ -115,7 +115,7 @@ static void wr_name(struct wr *w, const struct flow_name *n)
 /* A header for builders of whole frames. */
 static void put_hdr(struct wr *w, enum frame_type type, uint8_t epoch, const struct flow_name *to)
 {
-	struct frame_hdr h = {.type = (uint8_t)type, .epoch = epoch};
+	struct frame_hdr h = { .type = (uint8_t)type, .epoch = epoch };
 
 	if (to)
 		h.to = *to;
@@ -153,7 +153,7 @@ static bool open_is_consistent(const struct frame_open *o)
 
 int frame_parse_open(struct rd *r, struct frame_open *out)
 {
-	struct frame_open o = {0};
+	struct frame_open o = { 0 };
 	size_t len = r->left + FRAME_HDR_LEN;
 	uint8_t addr_len;
 
@@ -208,7 +208,7 @@ int frame_build_open(uint8_t *buf, size_t cap, const struct frame_open *o)
 
 int frame_parse_accept(struct rd *r, struct frame_accept *out)
 {
-	struct frame_accept a = {0};
+	struct frame_accept a = { 0 };
 
 	a.from = rd_name(r);
 	a.worker_port = rd_be16(r);
@@ -283,7 +283,7 @@ int frame_build_end(uint8_t *buf, size_t cap, enum frame_type type, const struct
 
 int frame_parse_hello(struct rd *r, struct frame_hello *out)
 {
-	struct frame_hello h = {0};
+	struct frame_hello h = { 0 };
 
 	h.min_version = rd_u8(r);
 	h.max_version = rd_u8(r);

@@ -145,10 +145,7 @@ enum frame_reason {
 /* frame_reason_str() - One sentence part for logs, "unknown reason" beyond the list. */
 const char *frame_reason_str(uint8_t reason);
 
-/*
- * REJECT and CLOSE: header addressed to the other side's flow; both carry sender's name and a reason. A
- * CLOSE before the ACCEPT has no name to go to: @to is zero and the receiver looks for @from.
- */
+/* REJECT and CLOSE: header addressed to the other side's flow; both carry sender's name and a reason. */
 struct frame_end {
 	struct flow_name from; /* zero in a REJECT for which no flow was made */
 	uint8_t reason;

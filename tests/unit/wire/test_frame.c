@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define CLIENT ((struct flow_name){0xc7a5, 0x1b2c})
-#define SERVER ((struct flow_name){0x223f1, 0x4d5e})
+#define CLIENT ((struct flow_name){ 0xc7a5, 0x1b2c })
+#define SERVER ((struct flow_name){ 0x223f1, 0x4d5e })
 
 static uint8_t vec[2048], out[2048];
 
@@ -38,21 +38,21 @@ static void test_hdr(void)
 		size_t len;
 		int err;
 	} rows[] = {
-		{"a byte is missing", {0x16, [11] = 1}, 11, -EBADMSG},
-		{"nothing at all", {0}, 0, -EBADMSG},
-		{"version 0", {0x07, [9] = 1}, 12, -EPROTONOSUPPORT},
-		{"version 2", {0x27, [9] = 1}, 12, -EPROTONOSUPPORT},
-		{"type 0", {0x10, [9] = 1}, 12, -ENOMSG},
-		{"type 13", {0x1d, [9] = 1}, 12, -ENOMSG},
-		{"DATA to index 0, which no flow has", {0x17, [10] = 0x0f, 0xff}, 12, -EBADMSG},
-		{"ALIVE to no flow", {0x16}, 12, -EBADMSG},
-		{"ACCEPT to no flow", {0x14}, 12, -EBADMSG},
-		{"OPEN needs none", {0x13}, 12, 0},
-		{"CLOSE of a flow that was not accepted yet", {0x1b}, 12, 0},
-		{"the reserved byte and unknown flags are ignored",
-		 {0x16, 0xf0, 0, 0xff, [10] = 0x10},
-		 12,
-		 0},
+		{ "a byte is missing", { 0x16, [11] = 1 }, 11, -EBADMSG },
+		{ "nothing at all", { 0 }, 0, -EBADMSG },
+		{ "version 0", { 0x07, [9] = 1 }, 12, -EPROTONOSUPPORT },
+		{ "version 2", { 0x27, [9] = 1 }, 12, -EPROTONOSUPPORT },
+		{ "type 0", { 0x10, [9] = 1 }, 12, -ENOMSG },
+		{ "type 13", { 0x1d, [9] = 1 }, 12, -ENOMSG },
+		{ "DATA to index 0, which no flow has", { 0x17, [10] = 0x0f, 0xff }, 12, -EBADMSG },
+		{ "ALIVE to no flow", { 0x16 }, 12, -EBADMSG },
+		{ "ACCEPT to no flow", { 0x14 }, 12, -EBADMSG },
+		{ "OPEN needs none", { 0x13 }, 12, 0 },
+		{ "CLOSE of a flow that was not accepted yet", { 0x1b }, 12, 0 },
+		{ "the reserved byte and unknown flags are ignored",
+		  { 0x16, 0xf0, 0, 0xff, [10] = 0x10 },
+		  12,
+		  0 },
 	};
 	struct frame_hdr h;
 	struct rd r;
@@ -71,7 +71,7 @@ static void test_hdr(void)
 static void test_hdr_build(void)
 {
 	struct frame_hdr h,
-		g = {.type = FRAME_ALIVE, .epoch = 3, .req = 5, .ans = 77, .to = SERVER};
+		g = { .type = FRAME_ALIVE, .epoch = 3, .req = 5, .ans = 77, .to = SERVER };
 	struct wr w = wr_init(out, sizeof(out));
 	struct rd r;
 	size_t n = load("frame_alive", &r, &h);
@@ -90,9 +90,9 @@ static void test_data(void)
 		struct thin_tcp t;
 		size_t payload;
 	} rows[] = {
-		{"frame_data", {305419897, 2882400002, 0x18, 40, 502, 0}, 12},
-		{"frame_data_urgent", {1000, 2000, 0x30, 0, 1, 3}, 3},
-		{"frame_data_fin", {4294967295, 1, 0x11, 0, 0, 0}, 0},
+		{ "frame_data", { 305419897, 2882400002, 0x18, 40, 502, 0 }, 12 },
+		{ "frame_data_urgent", { 1000, 2000, 0x30, 0, 1, 3 }, 3 },
+		{ "frame_data_fin", { 4294967295, 1, 0x11, 0, 0, 0 }, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -126,11 +126,11 @@ static void test_thin_bad(void)
 		uint8_t bytes[16];
 		size_t len;
 	} rows[] = {
-		{"11 bytes", {[8] = 0x50}, 11},
-		{"data offset below 5", {[8] = 0x40}, 16},
-		{"options beyond the end", {[8] = 0x70}, 16},
-		{"URG without room for its pointer", {[8] = 0x50, 0x20}, 12},
-		{"URG and options: only room for one of them", {[8] = 0x60, 0x20}, 16},
+		{ "11 bytes", { [8] = 0x50 }, 11 },
+		{ "data offset below 5", { [8] = 0x40 }, 16 },
+		{ "options beyond the end", { [8] = 0x70 }, 16 },
+		{ "URG without room for its pointer", { [8] = 0x50, 0x20 }, 12 },
+		{ "URG and options: only room for one of them", { [8] = 0x60, 0x20 }, 16 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -150,66 +150,66 @@ static void test_open(void)
 		uint16_t mtu, src_port, dst_port, body_len;
 		const char *src, *dst;
 	} rows[] = {
-		{"frame_open_main4",
-		 {0xc7a5, 0x1b2c},
-		 FLOW_MAIN,
-		 6,
-		 0,
-		 4,
-		 1472,
-		 40000,
-		 5201,
-		 36,
-		 "10.7.1.1",
-		 "0.0.0.0"},
-		{"frame_open_sub6",
-		 {0xc7a5, 0x1b2c},
-		 FLOW_SUB,
-		 6,
-		 2,
-		 16,
-		 1452,
-		 40001,
-		 5201,
-		 44,
-		 "fd07::1",
-		 "fd70::5"},
-		{"frame_open_plain4",
-		 {0xc7a5, 0x1b2c},
-		 FLOW_PLAIN,
-		 6,
-		 0,
-		 4,
-		 1472,
-		 40002,
-		 80,
-		 42,
-		 "10.7.1.1",
-		 "10.70.1.5"},
-		{"frame_open_datagram4",
-		 {0xc7a5, 0x1b2c},
-		 FLOW_DATAGRAM,
-		 17,
-		 0,
-		 4,
-		 1472,
-		 40000,
-		 53,
-		 33,
-		 "10.7.1.1",
-		 "10.70.1.5"},
-		{"frame_open_datagram6",
-		 {0xc7a5, 0x1b2c},
-		 FLOW_DATAGRAM,
-		 58,
-		 0,
-		 16,
-		 1472,
-		 0x7788,
-		 0x7788,
-		 0,
-		 "fd07::1",
-		 "fd70::5"},
+		{ "frame_open_main4",
+		  { 0xc7a5, 0x1b2c },
+		  FLOW_MAIN,
+		  6,
+		  0,
+		  4,
+		  1472,
+		  40000,
+		  5201,
+		  36,
+		  "10.7.1.1",
+		  "0.0.0.0" },
+		{ "frame_open_sub6",
+		  { 0xc7a5, 0x1b2c },
+		  FLOW_SUB,
+		  6,
+		  2,
+		  16,
+		  1452,
+		  40001,
+		  5201,
+		  44,
+		  "fd07::1",
+		  "fd70::5" },
+		{ "frame_open_plain4",
+		  { 0xc7a5, 0x1b2c },
+		  FLOW_PLAIN,
+		  6,
+		  0,
+		  4,
+		  1472,
+		  40002,
+		  80,
+		  42,
+		  "10.7.1.1",
+		  "10.70.1.5" },
+		{ "frame_open_datagram4",
+		  { 0xc7a5, 0x1b2c },
+		  FLOW_DATAGRAM,
+		  17,
+		  0,
+		  4,
+		  1472,
+		  40000,
+		  53,
+		  33,
+		  "10.7.1.1",
+		  "10.70.1.5" },
+		{ "frame_open_datagram6",
+		  { 0xc7a5, 0x1b2c },
+		  FLOW_DATAGRAM,
+		  58,
+		  0,
+		  16,
+		  1472,
+		  0x7788,
+		  0x7788,
+		  0,
+		  "fd07::1",
+		  "fd70::5" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -248,21 +248,21 @@ static void test_open_bad(void)
 		size_t at;
 		uint8_t value;
 	} rows[] = {
-		{"kind 0", "frame_open_main4", 20, 0},
-		{"kind 5", "frame_open_main4", 20, 5},
-		{"main flow that is not TCP", "frame_open_main4", 21, 17},
-		{"datagrams that are TCP", "frame_open_datagram4", 21, 6},
-		{"addresses of 0 bytes", "frame_open_main4", 22, 0},
-		{"addresses of 5 bytes", "frame_open_main4", 22, 5},
-		{"sender's index 0", "frame_open_main4", 14, 0},
-		{"body longer than the frame", "frame_open_main4", 29, 37},
-		{"body ends inside the options", "frame_open_main4", 29, 35},
-		{"body without TCP header", "frame_open_main4", 29, 11},
-		{"no body", "frame_open_main4", 29, 0},
-		{"not a SYN", "frame_open_main4", 40 + 9, 0x10},
-		{"a SYN/ACK", "frame_open_main4", 40 + 9, 0x12},
-		{"SYN and RST", "frame_open_main4", 40 + 9, 0x06},
-		{"SYN and FIN", "frame_open_main4", 40 + 9, 0x03},
+		{ "kind 0", "frame_open_main4", 20, 0 },
+		{ "kind 5", "frame_open_main4", 20, 5 },
+		{ "main flow that is not TCP", "frame_open_main4", 21, 17 },
+		{ "datagrams that are TCP", "frame_open_datagram4", 21, 6 },
+		{ "addresses of 0 bytes", "frame_open_main4", 22, 0 },
+		{ "addresses of 5 bytes", "frame_open_main4", 22, 5 },
+		{ "sender's index 0", "frame_open_main4", 14, 0 },
+		{ "body longer than the frame", "frame_open_main4", 29, 37 },
+		{ "body ends inside the options", "frame_open_main4", 29, 35 },
+		{ "body without TCP header", "frame_open_main4", 29, 11 },
+		{ "no body", "frame_open_main4", 29, 0 },
+		{ "not a SYN", "frame_open_main4", 40 + 9, 0x10 },
+		{ "a SYN/ACK", "frame_open_main4", 40 + 9, 0x12 },
+		{ "SYN and RST", "frame_open_main4", 40 + 9, 0x06 },
+		{ "SYN and FIN", "frame_open_main4", 40 + 9, 0x03 },
 	};
 	struct frame_open o;
 	struct frame_hdr h;
@@ -381,14 +381,14 @@ static void test_hello_bad(void)
 		uint8_t value;
 		int err;
 	} rows[] = {
-		{"version 0", 12, 0, -EBADMSG},
-		{"minimum above maximum", 12, 2, -EBADMSG},
-		{"no worker", 14, 0, -EBADMSG},
-		{"nine workers", 14, 9, -EBADMSG},
-		{"a worker without a port", 14, 3, -EBADMSG},
-		{"speaks more than we do", 13, 7, 0},
-		{"unknown features", 16, 0xff, 0},
-		{"something behind the last port", 55, 1, 0},
+		{ "version 0", 12, 0, -EBADMSG },
+		{ "minimum above maximum", 12, 2, -EBADMSG },
+		{ "no worker", 14, 0, -EBADMSG },
+		{ "nine workers", 14, 9, -EBADMSG },
+		{ "a worker without a port", 14, 3, -EBADMSG },
+		{ "speaks more than we do", 13, 7, 0 },
+		{ "unknown features", 16, 0xff, 0 },
+		{ "something behind the last port", 55, 1, 0 },
 	};
 	struct frame_hello p;
 	struct frame_hdr h;
@@ -473,11 +473,11 @@ static void test_datagram(void)
 }
 
 const struct unit_test unit_tests[] = {
-	{"frame header", test_hdr},  {"frame header, built", test_hdr_build},
-	{"DATA", test_data},         {"thin header, malformed", test_thin_bad},
-	{"OPEN", test_open},         {"OPEN, malformed", test_open_bad},
-	{"ACCEPT", test_accept},     {"REJECT and CLOSE", test_end},
-	{"HELLO", test_hello},       {"HELLO, malformed", test_hello_bad},
-	{"PROBE", test_probe},       {"UNKNOWN", test_unknown},
-	{"DATAGRAM", test_datagram}, {0},
+	{ "frame header", test_hdr },  { "frame header, built", test_hdr_build },
+	{ "DATA", test_data },         { "thin header, malformed", test_thin_bad },
+	{ "OPEN", test_open },         { "OPEN, malformed", test_open_bad },
+	{ "ACCEPT", test_accept },     { "REJECT and CLOSE", test_end },
+	{ "HELLO", test_hello },       { "HELLO, malformed", test_hello_bad },
+	{ "PROBE", test_probe },       { "UNKNOWN", test_unknown },
+	{ "DATAGRAM", test_datagram }, { 0 },
 };
