@@ -395,7 +395,8 @@ local function looks_like_frame(tvb, at, len)
 	local kind = tvb(at, 1):bitfield(4, 4)
 
 	if not types[kind] or tvb(at + 3, 1):uint() ~= 0 or len < min_len[kind] then return false end
-	return kind <= OPEN or kind >= PROBE or tvb(at + 8, 4):bitfield(0, 20) > 0
+	return kind <= OPEN or kind == PROBE or kind == PROBE_REPLY or kind == UNKNOWN or
+		tvb(at + 8, 4):bitfield(0, 20) > 0
 end
 
 local function add_options(tvb, at, len, tree)

@@ -191,13 +191,19 @@ FRAMES = [
 
 def main():
     bad = 0
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "../../docs/protocol.md"), encoding="utf-8") as f:
+        doc = f.read()
     for frame in FRAMES:
-        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"frame_{frame.name}.hex")
+        path = os.path.join(here, f"frame_{frame.name}.hex")
         if "--check" not in sys.argv:
             with open(path, "w", encoding="ascii") as f:
                 f.write(frame.text())
         elif not os.path.exists(path) or open(path, encoding="ascii").read() != frame.text():
             print(f"frame_{frame.name}.hex differs")
+            bad = 1
+        elif frame.data[:32].hex(" ", -4) not in doc:
+            print(f"frame_{frame.name} is not in docs/protocol.md")
             bad = 1
     return bad
 
