@@ -241,6 +241,8 @@ struct control {
 	struct path_set *sets;
 	struct pool *pool;
 	uint32_t held; /* packets held */
+	uint64_t refusal_log_s;
+	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
 	uint64_t drops[VERDICT_COUNT];
 	struct control_counters n;

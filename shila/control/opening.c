@@ -16,7 +16,7 @@
 #define OPEN_RTO_MAX_MS	    1000
 #define OPENS_TO_WORKER	    2 /* unanswered ones, then the contact port is tried */
 #define OPENS_ON_A_PATH	    2 /* unanswered ones, then another path is tried */
-#define PEER_SILENT_OPENS   4
+#define REFUSALS_LOGGED_PER_S 20
 
 /* ---- connections ---- */
 
@@ -174,14 +174,41 @@ static struct peer_path *conn_next_path(const struct conn *n)
 
 /* ---- refusing ---- */
 
+/* A program that tries again and again must not fill the log. */
+static bool may_log(struct control *c)
+{
+	uint64_t second = control_now_ms(c) / 1000;
+
+	if (c->refusal_log_s != second) {
+		if (c->refusals_unlogged)
+			log_info("%u more refusals in that second", c->refusals_unlogged);
+		c->refusal_log_s = second;
+		c->refusals_logged = c->refusals_unlogged = 0;
+	}
+	if (c->refusals_logged++ < REFUSALS_LOGGED_PER_S)
+		return true;
+	c->refusals_unlogged++;
+	return false;
+}
+
+static void log_refused(struct ctl_flow *f, const char *sentence)
+{
+	char text[256];
+
+	/* A join is the kernel's own idea; the program notices nothing when one is refused. */
+	if (f->kind == FLOW_SUB)
+		log_debug("%s: refused: %s", flow_str(f, text), sentence);
+	else if (may_log(f->control))
+		log_info("%s: refused: %s", flow_str(f, text), sentence);
+}
+
 /* Answers the local program, says why once, and forgets the flow. */
 static void refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, const char *sentence)
 {
 	struct control *c = f->control;
-	char text[256];
 
 	c->drops[v]++;
-	log_info("%s: refused: %s", flow_str(f, text), sentence);
+	log_refused(f, sentence);
 	for (unsigned int i = 0; i < f->num_held; i++)
 		answer_unreachable(c, f->worker, f->held[i], why);
 	flow_step(f, FLOW_EV_REFUSED);
@@ -191,9 +218,8 @@ static void refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, co
 static void refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentence)
 {
 	struct control *c = f->control;
-	char text[256];
 
-	log_info("%s: refused: %s", flow_str(f, text), sentence);
+	log_refused(f, sentence);
 	for (unsigned int i = 0; i < f->num_held; i++) {
 		if (f->tcp)
 			answer_reset(c, f->worker, f->held[i], mptcp_reason);
@@ -455,7 +481,8 @@ static void refuse_packet(struct control *c, const struct up_msg *m, enum verdic
 	c->drops[v]++;
 	if (!ip_parse(m->bytes, m->len, &ip))
 		to = ip_pkt_dst(&ip);
-	log_info("connection to %s refused: %s", ip_addr_str(&to, dst), sentence);
+	if (may_log(c))
+		log_info("connection to %s refused: %s", ip_addr_str(&to, dst), sentence);
 	if (h)
 		answer_unreachable(c, 0, h, why);
 	control_unhold(c, h);
@@ -755,7 +782,8 @@ void opening_reject(struct control *c, const struct arrival *a, const struct fra
 		refuse_reset(f, -1, "the peer does not serve this port (its ingress.serve)");
 		return;
 	case REASON_PORT_CLOSED:
-		refuse_reset(f, -1, "nobody listens on this port at the peer");
+		refuse_reset(f, -1, f->kind == FLOW_SUB ? "the server's connection does not take it" :
+							  "nobody listens on this port at the peer");
 		return;
 	case REASON_NO_MAIN_FLOW:
 		refuse_reset(f, MPTCP_RST_ERROR, frame_reason_str(e.reason));

@@ -264,11 +264,10 @@ static enum verdict take_fragment(struct inbound *in, struct flow *f, const stru
 {
 	uint32_t index = flow_table_index(in->table, f);
 	bool last = h->flags & FRAME_FLAG_LAST;
-	uint16_t id = rd_be16(r);
 	enum verdict v;
+	uint16_t id;
 
-	rd_skip(r, 2);
-	if (r->bad || !r->left || r->left > INBOUND_FRAG_BYTES / 2)
+	if (frame_parse_datagram(r, h, &id) < 0 || r->left > INBOUND_FRAG_BYTES / 2)
 		return VERDICT_FRAME_MALFORMED;
 	for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++) {
 		struct frag *g = &in->frags[i];
