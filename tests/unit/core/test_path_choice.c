@@ -378,6 +378,29 @@ static void test_topologies(void)
 	CHECK("no candidates", path_choice_plan(net.c, 0, &p, &res) == -ENOENT);
 }
 
+static void test_many_candidates(void)
+{
+	struct path_choice_params p = { .k = 8, .share = 1, .metric = PATH_BY_LATENCY };
+	struct path_choice res;
+
+	net_leaf(16, 16, 0);
+	choose(&p, &res);
+	CHECK("8 of 256: easy ones are still exact",
+	      res.count == 8 && !res.shared_links && res.exact);
+	net_free();
+
+	seed = 99;
+	net_chain(8, 50);
+	choose(&p, &res);
+	CHECK("8 of 512: disjoint", res.count == 8 && !res.shared_links);
+	CHECK("bounded", res.steps <= STEPS_10_MS + 64);
+	p.share = 2;
+	choose(&p, &res);
+	CHECK("8 of 512: disjoint though they might share", res.count == 8 && !res.shared_links);
+	CHECK("bounded", res.steps <= STEPS_10_MS + 64);
+	net_free();
+}
+
 static void test_spread(void)
 {
 	struct path_choice_params p = { .k = 1, .share = 1, .metric = PATH_BY_LATENCY };
@@ -529,6 +552,7 @@ const struct unit_test unit_tests[] = {
 	{ "against brute force", test_against_brute_force },
 	{ "a short path that blocks", test_short_path_that_blocks },
 	{ "topologies", test_topologies },
+	{ "many candidates", test_many_candidates },
 	{ "spread", test_spread },
 	{ "the order of candidates", test_order_does_not_matter },
 	{ "effort", test_effort },
