@@ -24,7 +24,7 @@ int ring_init(struct ring *r, uint32_t size);
 void ring_fini(struct ring *r);
 
 /**
- * ring_reserve() - Room for a message of @len bytes (8-byte aligned), or NULL if the ring is full.
+ * ring_reserve() - Room for a message of @len bytes (16-byte aligned), or NULL if the ring is full.
  * The writer fills it and calls ring_commit(), before the next ring_reserve().
  */
 void *ring_reserve(struct ring *r, uint32_t len);

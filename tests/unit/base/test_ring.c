@@ -15,14 +15,14 @@ static void test_full(void)
 	CHECK("init", !ring_init(&r, 4096));
 	CHECK("empty", ring_empty(&r) && !ring_peek(&r, &len));
 	CHECK("larger than half of it is refused", !ring_reserve(&r, 2049));
-	while (ring_reserve(&r, 100)) {
+	while (ring_reserve(&r, 120)) {
 		ring_commit(&r);
 		n++;
 	}
-	CHECK("4096 / (8 + 104)", n == 36);
-	CHECK("oldest first", ring_peek(&r, &len) && len == 100);
+	CHECK("4096 / (16 + 128)", n == 28);
+	CHECK("oldest first", ring_peek(&r, &len) && len == 120);
 	ring_release(&r);
-	CHECK("room again, behind a skip", ring_reserve(&r, 100) == (void *)(r.bytes + 8));
+	CHECK("room again, behind a skip", ring_reserve(&r, 120) == (void *)(r.bytes + 16));
 	ring_fini(&r);
 }
 
