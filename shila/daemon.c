@@ -144,6 +144,8 @@ static const struct rpc_method methods[] = {
 
 static uint16_t first_port(const struct local_as *as)
 {
+	if (!as->port_max) /* no range was told, and port 0 would be none */
+		return FIRST_PORT;
 	return as->port_min > FIRST_PORT || as->port_max < FIRST_PORT ? as->port_min : FIRST_PORT;
 }
 
@@ -375,7 +377,11 @@ static void tear_down(struct daemon *d)
 		close(d->contact_fd);
 	for (unsigned int i = 0; i < d->num_fds; i++)
 		close(d->worker_fds[i]);
-	if (d->devices_up && devices_down(&d->devices, why) < 0) {
+	/*
+	 * The file may name more than this run made: what a killed daemon left, if this one never came
+	 * as far as to take it over, or has other names in its configuration.
+	 */
+	if ((d->devices_up && devices_down(&d->devices, why) < 0) || devices_clean(&d->state, why) < 0) {
 		log_error("%s", why);
 		d->err = d->err ? d->err : -EIO;
 		return; /* the state file stays, for --clean */
