@@ -185,7 +185,9 @@ static void on_tick(uv_timer_t *t)
 			pp_next = pp->next;
 			if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
 				missed(c, pp);
-			if (!used || pp->probe_id || !budget || now_us < pp->next_probe_us)
+			/* The interval may have become shorter since: an idle path that carries a flow now. */
+			if (!used || pp->probe_id || !budget ||
+			    (now_us < pp->next_probe_us && now_us - pp->probe_sent_us < interval_us(pp)))
 				continue;
 			pp->next_probe_us = now_us + interval_us(pp);
 			send_probe(c, pp, now_us);
