@@ -32,6 +32,11 @@ uint16_t control_port(const struct control *c, unsigned int socket)
 	return socket < c->s.num_workers ? c->s.worker_ports[socket] : c->cfg->contact.port;
 }
 
+const struct path_policy *control_policy(const struct control *c, const struct config_route *route)
+{
+	return c->policies[route - c->cfg->routes];
+}
+
 unsigned int control_worker_of(const struct control *c, uint16_t port_a, uint16_t port_b)
 {
 	return steer_worker(port_a, port_b, c->s.num_workers);
@@ -582,11 +587,32 @@ static int know_peers(struct control *c)
 	return 0;
 }
 
+/* A route has the policy of the file unless it has its own; the configuration sees to that. */
+static int parse_policies(struct control *c)
+{
+	size_t n = c->cfg->num_routes, bad;
+	char why[128];
+
+	c->policies = calloc(n ? n : 1, sizeof(*c->policies));
+	if (!c->policies)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const struct config_paths *p = &c->cfg->routes[i].paths;
+		int err = p->num_policy ? path_policy_parse(p->policy, p->num_policy, &c->policies[i], &bad, why) : 0;
+
+		if (err == -ENOMEM)
+			return err;
+		if (err < 0) {
+			log_error("routes[%zu].paths.policy[%zu]: %s", i, bad, why);
+			return err;
+		}
+	}
+	return 0;
+}
+
 int control_new(const struct control_setup *setup, struct control **out)
 {
 	struct control *c = calloc(1, sizeof(*c));
-	size_t bad;
-	char why[128];
 	int err;
 
 	if (!c)
@@ -601,11 +627,9 @@ int control_new(const struct control_setup *setup, struct control **out)
 	uv_timer_init(c->loop, &c->tick);
 	c->tick.data = c;
 	*out = c;
-	if (c->cfg->paths.num_policy &&
-	    path_policy_parse(c->cfg->paths.policy, c->cfg->paths.num_policy, &c->policy, &bad, why) < 0) {
-		log_error("paths.policy[%zu]: %s", bad, why);
-		return -EINVAL;
-	}
+	err = parse_policies(c);
+	if (err < 0)
+		return err;
 	c->pool = pool_new(c->cfg->ingress.pool, c->cfg->ingress.num_pool);
 	if (!c->pool)
 		return -ENOMEM;
@@ -692,6 +716,8 @@ void control_free(struct control *c)
 		free(c->slots[w]);
 	}
 	pool_free(c->pool);
-	path_policy_free(c->policy);
+	for (size_t i = 0; c->policies && i < c->cfg->num_routes; i++)
+		path_policy_free(c->policies[i]);
+	free(c->policies);
 	free(c);
 }

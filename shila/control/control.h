@@ -226,7 +226,7 @@ struct control {
 	struct control_setup s;
 	uv_loop_t *loop;
 	const struct config *cfg;
-	struct path_policy *policy; /* of the file's `paths` */
+	struct path_policy **policies; /* of each route, NULL: every path */
 	struct worker *workers[CONFIG_MAX_WORKERS];
 	uv_async_t from_workers;
 	uv_poll_t contact;
@@ -285,6 +285,7 @@ enum verdict control_send_frame(struct control *c, unsigned int socket, const st
 /* A template that answers @a: reversed path, to the source port. @mtu: 0: of the own AS. */
 struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t mtu);
 void control_reply(struct control *c, const struct arrival *a, const uint8_t *frame, size_t len);
+const struct path_policy *control_policy(const struct control *c, const struct config_route *route);
 unsigned int control_worker_of(const struct control *c, uint16_t port_a, uint16_t port_b);
 struct held_packet *control_hold(struct control *c, const struct up_msg *m);
 void control_unhold(struct control *c, struct held_packet *h);

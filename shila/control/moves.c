@@ -83,7 +83,8 @@ static struct peer_path *other_path(struct ctl_flow *f)
 	};
 	int i;
 
-	count = peer_candidates(f->peer, f->control->policy, cand, pps, PATH_CHOICE_MAX_PATHS);
+	count = peer_candidates(f->peer, control_policy(f->control, f->conn->route), cand, pps,
+				PATH_CHOICE_MAX_PATHS);
 	for (size_t k = 0; k < count; k++) {
 		if (pps[k] == f->path || pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT)
 			continue;
@@ -121,7 +122,8 @@ void moves_path_up(struct control *c, struct peer_path *pp)
 	HASH_ITER(by_key, c->by_key, f, next) {
 		bool crowded = false, taken = false;
 
-		if (f->peer != pp->peer || !f->path || f->path == pp || f->state != FLOW_OPEN || !f->conn || f->server)
+		if (f->peer != pp->peer || !f->path || f->path == pp || f->state != FLOW_OPEN || !f->conn ||
+		    f->server || !path_policy_allows(control_policy(c, f->conn->route), pp->path))
 			continue;
 		for (struct ctl_flow *o = f->conn->flows; o; o = o->conn_next) {
 			if (o == f || !o->path)

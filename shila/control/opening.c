@@ -133,7 +133,7 @@ static bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *
 		.metric = (enum path_metric)n->route->paths.metric,
 	};
 	struct path_choice choice;
-	size_t count = peer_candidates(n->peer, c->policy, cand, pps, PATH_CHOICE_MAX_PATHS);
+	size_t count = peer_candidates(n->peer, control_policy(c, n->route), cand, pps, PATH_CHOICE_MAX_PATHS);
 
 	if (!count || path_choice_plan(cand, count, &params, &choice) < 0 || !choice.count)
 		return false;
@@ -406,7 +406,8 @@ static void try_other_path(struct ctl_flow *f)
 	};
 	int i;
 
-	count = peer_candidates(f->peer, f->control->policy, cand, pps, PATH_CHOICE_MAX_PATHS);
+	count = peer_candidates(f->peer, control_policy(f->control, f->conn->route), cand, pps,
+				PATH_CHOICE_MAX_PATHS);
 	for (struct ctl_flow *o = f->conn->flows; o && num_used < PATH_CHOICE_MAX_K; o = o->conn_next)
 		if (o != f && o->path)
 			used[num_used++] = o->path->path;
