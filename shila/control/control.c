@@ -45,7 +45,8 @@ unsigned int control_worker_of(const struct control *c, uint16_t port_a, uint16_
 void control_kick(struct control *c)
 {
 	for (unsigned int i = 0; i < c->s.num_workers; i++)
-		worker_kick(c->workers[i]);
+		if (c->workers[i]) /* else the start failed */
+			worker_kick(c->workers[i]);
 }
 
 /* ---- sending ---- */
