@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Subflows share no link, and the links saw what the flows say."""
+
+from rates import *  # noqa: F403
+from rates import iperf, data_flows
+
+NEEDS_PLAIN_BUILD = True
+
+
+def links_of(path):
+    """Each link as the set of its two ends."""
+    hops = [(h["isd_as"], h["interface"]) for h in path["hops"]]
+    return [frozenset(hops[i:i + 2]) for i in range(0, len(hops), 2)]
+
+
+class Disjoint(SystemTest):
+    NEEDS_PLAIN_BUILD = True
+
+    def check(self, pair, subflows, seconds):
+        lab = pair.lab
+        ends = {frozenset((e["isd_as"], e["interface"]) for e in link["ends"]): link["id"]
+                for link in lab.info["links"]}
+        seen = {}
+        before = {c["id"]: c for c in lab.counters()}
+        known = {f["id"]: f["tx_wire_bytes"] for f in pair.h1.rpc("flows")}
+        iperf(pair, seconds=seconds, during=lambda: seen.update(flows=data_flows(pair.h1.rpc("flows"))))
+        flows = seen["flows"]
+        used = [link for f in flows for link in links_of(f["path"])]
+        self.assertEqual(len(flows), subflows)
+        self.assertEqual(len(used), len(set(used)), "two subflows share a link")
+        self.assertTrue(all(f["tx_bytes"] > 100000 for f in flows), "a subflow carries nothing")
+
+        # All that h1 sent in this time, over whatever connection, by link; and what the links counted.
+        sent = {}
+        for f in pair.h1.rpc("flows"):
+            for link in links_of(f["path"]):
+                sent[link] = sent.get(link, 0) + f["tx_wire_bytes"] - known.get(f["id"], 0)
+        after = {c["id"]: c for c in lab.counters()}
+        for link, by_flows in sent.items():
+            if by_flows < 500000:
+                continue
+            number = ends[link]
+            grown = {d: after[number][d]["bytes"] - before[number][d]["bytes"] for d in ("ab", "ba")}
+            counted = max(grown.values())
+            print(f"\n    measured: link {number}: flows {by_flows} bytes, link {counted} "
+                  f"({100 * counted / by_flows - 100:+.2f} %)", end="")
+            self.assertLess(abs(counted - by_flows), 0.03 * by_flows, f"link {number}")
+        print(flush=True)
+
+    def test_three_of_three(self):
+        with Pair(topology="parallel", links=3, rate="20mbit", apps=(4,), log_level="info") as pair:
+            self.check(pair, 3, 8)
+
+    def test_eight_of_sixty_four(self):
+        with Pair(topology="leaf", links=8, rate="5mbit", apps=(4,), interfaces=8, log_level="info") as pair:
+            self.check(pair, 8, 8)
+
+
+if __name__ == "__main__":
+    main()
