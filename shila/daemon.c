@@ -63,13 +63,15 @@ static void fail(struct daemon *d, int err, const char *why)
 static json_t *waiting_status(const struct daemon *d)
 {
 	return json_pack("{s:s, s:i, s:s, s:s}", "version", SHILA_VERSION, "pid", (int)getpid(), "state",
-			 "waiting", "error", d->waiting);
+			 d->stopping ? "stopping" : "waiting", "error",
+			 d->stopping ? "it is stopping" : d->waiting);
 }
 
 #define NOT_YET(d, why)                                                                            \
 	do {                                                                                       \
-		if (!(d)->control) {                                                               \
-			snprintf(why, RPC_WHY_LEN, "not ready: %s", (d)->waiting);                 \
+		if (!(d)->control || (d)->stopping) {                                              \
+			snprintf(why, RPC_WHY_LEN, "not ready: %s",                                \
+				 (d)->stopping ? "it is stopping" : (d)->waiting);                 \
 			return NULL;                                                               \
 		}                                                                                  \
 	} while (0)
@@ -80,7 +82,7 @@ static json_t *call_status(void *ctx, const json_t *params, char *why)
 
 	(void)params;
 	(void)why;
-	return d->control ? report_status(d->control) : waiting_status(d);
+	return d->control && !d->stopping ? report_status(d->control) : waiting_status(d);
 }
 
 static json_t *call_peers(void *ctx, const json_t *params, char *why)

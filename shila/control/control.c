@@ -690,7 +690,7 @@ void control_stop(struct control *c, void (*done)(void *ctx), void *ctx)
 	}
 	probing_stop(c);
 	peers_free(c);
-	path_sets_free(c);
+	path_sets_stop(c);
 	for (unsigned int w = 0; w < c->s.num_workers; w++)
 		for (uint32_t i = 1; c->slots[w] && i < c->next_slot[w]; i++)
 			if (c->slots[w][i] && c->slots[w][i]->timer_up)
@@ -716,6 +716,7 @@ void control_free(struct control *c)
 			free(c->slots[w][i]);
 		free(c->slots[w]);
 	}
+	path_sets_free(c);
 	pool_free(c->pool);
 	for (size_t i = 0; c->policies && i < c->cfg->num_routes; i++)
 		path_policy_free(c->policies[i]);

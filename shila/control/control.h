@@ -352,7 +352,8 @@ bool peer_log_ok(struct peer *p); /* at most one line a second about what it doe
 struct path_set *path_set_get(struct control *c, struct isd_as ia);
 void path_set_join(struct path_set *s, struct peer *p);
 void path_set_ask(struct path_set *s, bool refresh);
-void path_sets_free(struct control *c);
+void path_sets_stop(struct control *c); /* closes handles */
+void path_sets_free(struct control *c); /* once the path source is closed */
 const struct path *path_set_match(const struct path_set *s, const struct path *reversed); /* by interface ids */
 size_t peer_candidates(struct peer *p, const struct path_policy *policy, struct path_candidate *out,
 		       struct peer_path **pps, size_t max);

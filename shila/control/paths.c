@@ -180,6 +180,11 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 	struct control *c = s->control;
 	char ia[ISD_AS_STRLEN];
 
+	if (c->stopping) { /* the peers are gone; the path source is closed right behind us */
+		for (size_t i = 0; i < n; i++)
+			path_put(paths[i]);
+		return;
+	}
 	s->asking = false;
 	s->err = err;
 	snprintf(s->why, sizeof(s->why), "%s", why ? why : "");
@@ -233,9 +238,15 @@ static void on_timer(uv_timer_t *t)
 
 /* ---- end ---- */
 
-static void on_closed(uv_handle_t *h)
+/* The sets themselves stay: questions that are still under way hold pointers to them. */
+void path_sets_stop(struct control *c)
 {
-	free(h->data);
+	struct path_set *s, *next;
+
+	HASH_ITER(hh, c->sets, s, next) {
+		s->peers = NULL;
+		uv_close((uv_handle_t *)&s->timer, NULL);
+	}
 }
 
 void path_sets_free(struct control *c)
@@ -246,6 +257,6 @@ void path_sets_free(struct control *c)
 		HASH_DEL(c->sets, s);
 		take_answer(s, NULL, 0);
 		free(s->paths);
-		uv_close((uv_handle_t *)&s->timer, on_closed);
+		free(s);
 	}
 }
