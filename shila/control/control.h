@@ -60,7 +60,7 @@ struct peer_path {
 	struct path *path; /* one reference; replaced in place when it is renewed */
 	struct tmpl *tmpl; /* towards the peer's contact port, for PROBE */
 	enum path_state state;
-	bool gone;	   /* no longer in the path set; freed with its last flow */
+	bool gone;	   /* no longer in the path set; freed by the tick once no flow uses it */
 	uint32_t srtt_us, var_us; /* 0: never measured */
 	uint32_t flows;
 	uint32_t sent, answered;  /* probes, for the loss ratio; halved now and then */

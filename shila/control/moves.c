@@ -20,8 +20,8 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 	if (pp)
 		pp->flows++;
 	f->path = pp;
-	if (old && !--old->flows && old->gone)
-		peer_path_free(f->control, old);
+	if (old)
+		old->flows--; /* if it is gone, the next tick frees it: callers may be walking over it */
 }
 
 /* ---- client: leaving a path ---- */

@@ -183,6 +183,10 @@ static void on_tick(uv_timer_t *t)
 
 		for (struct peer_path *pp = p->paths, *pp_next; pp; pp = pp_next) {
 			pp_next = pp->next;
+			if (pp->gone && !pp->flows) {
+				peer_path_free(c, pp);
+				continue;
+			}
 			if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
 				missed(c, pp);
 			/* The interval may have become shorter since: an idle path that carries a flow now. */
