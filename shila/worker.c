@@ -322,7 +322,7 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 
 /* ---- orders of the control thread ---- */
 
-static void reset_local(struct worker *w, const struct flow *f)
+static void write_reset(struct worker *w, const struct flow *f, uint32_t seq)
 {
 	uint8_t pkt[TRAIN_VNET_HDR_LEN + 128] = { 0 };
 	struct tcp_build b = {
@@ -330,21 +330,33 @@ static void reset_local(struct worker *w, const struct flow *f)
 		.dst = &f->key.local,
 		.src_port = f->key.remote_port,
 		.dst_port = f->key.local_port,
-		.seq = f->in_next, /* anything else only yields a challenge ACK */
+		.seq = seq,
 		.ack = f->out_next,
 		.flags = TCP_RST | TCP_ACK,
 	};
 	int len;
 
-	if (!f->tcp)
-		return;
-	inbound_flush_flow(&w->in, f);
 	len = inet_build_tcp(pkt + TRAIN_VNET_HDR_LEN, sizeof(pkt) - TRAIN_VNET_HDR_LEN, &b);
 	if (len > 0) {
 		struct iovec iov = { pkt, TRAIN_VNET_HDR_LEN + (size_t)len };
 
 		w->verdicts[write_tun(w, f->tun, &iov, 1)]++;
 	}
+}
+
+/*
+ * A RST must have exactly the sequence number that the kernel expects, anything else only yields a
+ * challenge ACK. That is what its last ACK said (all that there is if no DATA came yet), or the end of
+ * what was delivered since.
+ */
+static void reset_local(struct worker *w, const struct flow *f)
+{
+	if (!f->tcp)
+		return;
+	inbound_flush_flow(&w->in, f);
+	write_reset(w, f, f->out_ack);
+	if (f->in_valid && f->in_next != f->out_ack)
+		write_reset(w, f, f->in_next);
 }
 
 static void set_path(struct worker *w, struct flow *f, struct tmpl *t, uint8_t epoch)
@@ -381,6 +393,21 @@ static void remove_flow(struct worker *w, uint32_t slot)
 	flow_table_remove(&w->table, slot);
 }
 
+/* Control thinks that the flow is open. If it is not here, the packet must not go back and forth. */
+static void retry_packet(struct worker *w, struct order *o)
+{
+	struct train train = {
+		.vnet = o->vnet, .pkt = o->bytes, .len = o->len, .tun = o->tun, .side = o->side,
+	};
+	struct flow *f;
+	enum verdict v = outbound_train(&w->table, &train, uv_now(&w->loop), &w->batch, &f);
+
+	flush_batch(w, &w->batch); /* the packet lies in the queue */
+	if (f)
+		tell_flow(w, f);
+	w->verdicts[v == VERDICT_CONTROL ? VERDICT_NO_FLOW : v]++;
+}
+
 static void carry_out(struct worker *w, struct order *o)
 {
 	struct flow *f = flow_table_get(&w->table, o->slot);
@@ -409,11 +436,7 @@ static void carry_out(struct worker *w, struct order *o)
 		write_packet(w, o);
 		return;
 	case ORDER_RETRY:
-		on_tun_train(w,
-			     &(struct train){ .vnet = o->vnet, .pkt = o->bytes, .len = o->len, .tun = o->tun,
-					      .side = o->side },
-			     uv_now(&w->loop));
-		flush_batch(w, &w->batch); /* the packet lies in the queue */
+		retry_packet(w, o);
 		return;
 	case ORDER_RESET:
 		if (f)

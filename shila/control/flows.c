@@ -232,12 +232,17 @@ void flow_saw(struct control *c, const struct up_msg *m)
 		return;
 	fresh = m->saw & ~f->saw;
 	f->saw |= m->saw;
+	if (fresh & FLOW_SAW_HEARD && f->server && !f->confirmed) {
+		offering_confirmed(f);
+		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
+			flow_timer(f, FLOW_IDLE_MS);
+	}
 	if (f->state < FLOW_OPEN)
 		return; /* a RST before that is handled where it is read */
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (fresh & events[i].bit)
 			flow_step(f, events[i].ev);
-	if (f->state == FLOW_LINGER && fresh)
+	if (f->state == FLOW_LINGER && fresh & ~FLOW_SAW_HEARD)
 		linger(f);
 }
 

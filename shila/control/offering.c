@@ -358,8 +358,11 @@ static void on_synack(struct ctl_flow *f, const struct tcp_hdr *tcp)
 		f->has_token = true;
 	}
 	if (f->state == FLOW_OFFERED) {
+		if (worker_open_flow(c->workers[f->worker], f->slot, &f->theirs) < 0) {
+			c->drops[VERDICT_CONTROL_FULL]++;
+			return; /* the kernel repeats its SYN/ACK */
+		}
 		flow_step(f, FLOW_EV_ESTABLISH);
-		worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
 		flow_timer(f, OFFER_DEADLINE_MS);
 	}
 	if (!bare)
@@ -424,7 +427,8 @@ void offering_timer(struct ctl_flow *f)
 		flow_timer(f, OFFER_DEADLINE_MS);
 		return;
 	}
-	if (f->state == FLOW_OPEN && flow_counter(&worker_flow_stats(c->workers[f->worker], f->slot)->rx_ms)) {
+	if ((f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
+	    flow_counter(&worker_flow_stats(c->workers[f->worker], f->slot)->rx_ms)) {
 		offering_confirmed(f); /* the worker heard the client */
 		flow_timer(f, FLOW_IDLE_MS);
 		return;

@@ -30,6 +30,7 @@ enum {
 	FLOW_SAW_FIN_IN = 0x02,
 	FLOW_SAW_RST_OUT = 0x04,
 	FLOW_SAW_RST_IN = 0x08,
+	FLOW_SAW_HEARD = 0x10, /* server: anything of the client, so its address is real */
 };
 
 /*
@@ -44,7 +45,8 @@ struct flow {
 	bool tcp;
 	bool slow;	   /* outbound packets go to control: the flow is not open yet */
 	bool server;	   /* follows the client's moves and renewals */
-	bool asked;	   /* told control of a move or renewal, waits for its answer */
+	bool asked;	   /* told control of a move or renewal, waits for its answer, or some time */
+	uint64_t asked_ms; /* when */
 	uint8_t epoch;
 	uint8_t tun;	   /* inbound trains are written there */
 	uint8_t saw, told; /* FLOW_SAW_*: seen, and told to control */
@@ -54,6 +56,7 @@ struct flow {
 	uint32_t out_next; /* one beyond the highest sequence number sent */
 	uint32_t in_next;  /* one beyond the highest delivered */
 	uint32_t in_ack;   /* highest ack received */
+	uint32_t out_ack;  /* last ack sent: where the local kernel is */
 	uint32_t hash;	   /* of the key, kept by flow_table */
 	struct flow_stats stats;
 };

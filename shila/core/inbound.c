@@ -170,6 +170,16 @@ static bool renewed(const struct scion_pkt *pkt, const struct tmpl *t)
 				   memcmp(pkt->path + 4, t->rx_infos, t->rx_infos_len));
 }
 
+/* Control is asked about a move or renewal again if its answer, or the question, got lost. */
+static bool may_ask(struct flow *f, uint64_t now_ms)
+{
+	if (f->asked && now_ms - f->asked_ms < INBOUND_ASK_AGAIN_MS)
+		return false;
+	f->asked = true;
+	f->asked_ms = now_ms;
+	return true;
+}
+
 static enum verdict take_data(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,
 			      const struct frame_hdr *h, struct rd *r, uint32_t wire, uint64_t now_ms)
 {
@@ -193,16 +203,16 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 		bool newer = (int8_t)(h->epoch - f->epoch) >= 0;
 		bool plausible = f->seq_valid && (int32_t)(f->out_next - thin.ack) >= 0;
 
-		if (newer && plausible && !f->asked && (f->server || h->epoch != f->epoch)) {
-			f->asked = true;
+		if (newer && plausible && (f->server || h->epoch != f->epoch) && may_ask(f, now_ms))
 			v = VERDICT_CONTROL; /* which gets a copy; the segment itself goes on */
-		}
 	}
 	if (!f->in_valid || (int32_t)(end - f->in_next) > 0)
 		f->in_next = end;
 	if (!f->in_valid || (int32_t)(thin.ack - f->in_ack) > 0)
 		f->in_ack = thin.ack;
 	f->in_valid = true;
+	if (f->server)
+		f->saw |= FLOW_SAW_HEARD;
 	if (thin.flags & TCP_FIN)
 		f->saw |= FLOW_SAW_FIN_IN;
 	if (thin.flags & TCP_RST)
@@ -320,8 +330,11 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 	if (h.type == FRAME_DATA)
 		return take_data(in, f, pkt, &h, &r, wire, now_ms);
 	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
+	if (f->server)
+		f->saw |= FLOW_SAW_HEARD;
 	if (h.type == FRAME_ALIVE)
-		return f->slow || (h.epoch != f->epoch && !f->asked) ? VERDICT_CONTROL : VERDICT_PASS;
+		return f->slow || h.epoch != f->epoch || (f->server && renewed(pkt, f->tmpl)) ? VERDICT_CONTROL :
+												VERDICT_PASS;
 	flow_count(&f->stats.rx_wire_bytes, wire);
 	flow_count(&f->stats.rx_segments, 1);
 	if (h.flags & FRAME_FLAG_FRAG)

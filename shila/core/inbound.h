@@ -14,6 +14,7 @@
  * underlay 5-tuple, so a GRO buffer mixes flows and one buffer cannot simply become one train.
  */
 
+#define INBOUND_ASK_AGAIN_MS 200
 #define INBOUND_OPEN_TRAINS  16
 #define INBOUND_MAX_SEGMENTS 127
 #define INBOUND_FRAG_SLOTS   16

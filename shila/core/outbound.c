@@ -35,11 +35,13 @@ static void count(struct flow *f, uint64_t now_ms, uint64_t payload, uint64_t wi
 
 static void track(struct flow *f, const struct tcp_hdr *tcp, uint32_t payload)
 {
-	uint32_t end = tcp->seq + payload + !!(tcp->flags & TCP_FIN);
+	uint32_t end = tcp->seq + payload + !!(tcp->flags & (TCP_FIN | TCP_SYN));
 
 	if (!f->seq_valid || (int32_t)(end - f->out_next) > 0)
 		f->out_next = end;
 	f->seq_valid = true;
+	if (tcp->flags & TCP_ACK)
+		f->out_ack = tcp->ack;
 	if (tcp->flags & TCP_FIN)
 		f->saw |= FLOW_SAW_FIN_OUT;
 	if (tcp->flags & TCP_RST)
