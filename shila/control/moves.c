@@ -58,14 +58,20 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 
 	if (!t)
 		return;
-	flow_use_path(f, pp);
 	f->epoch++;
+	if (flow_set_tmpl(f, t) < 0) {
+		f->epoch--; /* stranded; the next path that comes up takes it */
+		return;
+	}
+	flow_use_path(f, pp);
 	f->path_changes++;
 	f->control->n.moves++;
-	if (flow_set_tmpl(f, t) < 0)
-		return;
 	log_info("%s: moved to a path of %u hops, mtu %u (move %u)", flow_str(f, text),
 		 pp->path->num_hops / 2u, pp->path->mtu_bytes, f->path_changes);
+	if (f->state == FLOW_LINGER) {
+		send_alive(f); /* its timer goes on */
+		return;
+	}
 	f->announce_left = ANNOUNCE_TIMES;
 	moves_announce(f);
 }
@@ -122,8 +128,9 @@ void moves_path_up(struct control *c, struct peer_path *pp)
 	HASH_ITER(by_key, c->by_key, f, next) {
 		bool crowded = false, taken = false;
 
-		if (f->peer != pp->peer || !f->path || f->path == pp || f->state != FLOW_OPEN || !f->conn ||
-		    f->server || !path_policy_allows(control_policy(c, f->conn->route), pp->path))
+		if (f->peer != pp->peer || !f->path || f->path == pp || !f->conn || f->server ||
+		    (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
+		    !path_policy_allows(control_policy(c, f->conn->route), pp->path))
 			continue;
 		for (struct ctl_flow *o = f->conn->flows; o; o = o->conn_next) {
 			if (o == f || !o->path)
@@ -148,8 +155,11 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 		if (f->path != pp || !f->tmpl || f->state < FLOW_OPENING)
 			continue;
 		t = tmpl_on(f, pp->path);
-		if (t && flow_set_tmpl(f, t) == 0)
-			c->n.renewals++;
+		if (!t || flow_set_tmpl(f, t) < 0)
+			continue;
+		c->n.renewals++;
+		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
+			send_alive(f); /* the server may have nothing to hear for hours, and all to send */
 	}
 }
 
@@ -157,14 +167,17 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 
 static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 {
-	bool moved = epoch != f->epoch;
+	uint8_t before = f->epoch;
+	bool moved = epoch != before;
 	char text[256];
 
+	f->epoch = epoch;
+	if (flow_set_tmpl(f, t) < 0) {
+		f->epoch = before; /* the worker asks again */
+		return;
+	}
 	if (f->path && moved)
 		flow_use_path(f, NULL); /* a client that follows its server is on no path of its own choice */
-	f->epoch = epoch;
-	if (flow_set_tmpl(f, t) < 0)
-		return;
 	if (!moved) {
 		f->control->n.renewals++;
 		return;
@@ -216,12 +229,16 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		return;
 	}
 	if (!newer) {
-		if (f->tmpl && same_interfaces(t->path, f->tmpl->path) &&
-		    t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s) {
+		/*
+		 * Other bytes of the same path: unless they are old. Another path: both sides moved at once,
+		 * or the client changed it while it opened the flow; what TCP vouches for is followed.
+		 */
+		if (f->tmpl && (same_interfaces(t->path, f->tmpl->path) ?
+					t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s :
+					h->type == FRAME_DATA)) {
 			adopt(f, t, f->epoch);
 		} else {
-			tmpl_put(t);
-			worker_asked_done(c->workers[f->worker], f->slot);
+			tmpl_put(t); /* no answer: the worker asks again, but not with every segment */
 		}
 		return;
 	}

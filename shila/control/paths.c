@@ -50,8 +50,8 @@ static void peer_take_path(struct control *c, struct peer *p, struct path *path)
 		if (!path_same(pp->path, path))
 			continue;
 		pp->gone = false;
-		if (pp->path == path || path->expiry_unix_s < pp->path->expiry_unix_s)
-			return;
+		if (path->expiry_unix_s <= pp->path->expiry_unix_s && pp->state != PATH_STATE_DOWN)
+			return; /* nothing newer than what is in use */
 		path_put(pp->path);
 		pp->path = path_get(path);
 		tmpl_put(pp->tmpl);

@@ -44,6 +44,15 @@ void peer_path_free(struct control *c, struct peer_path *pp)
 
 /* ---- states ---- */
 
+/* Flows that found no living path when theirs died. */
+static bool has_stranded(const struct peer *p)
+{
+	for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
+		if (pp->state == PATH_STATE_DOWN && pp->flows)
+			return true;
+	return false;
+}
+
 static void set_state(struct control *c, struct peer_path *pp, enum path_state state)
 {
 	enum path_state old = pp->state;
@@ -57,9 +66,11 @@ static void set_state(struct control *c, struct peer_path *pp, enum path_state s
 	if (state == PATH_STATE_DOWN) {
 		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows ? ", its flows move" : "");
 		moves_path_died(c, pp);
-	} else if (state == PATH_STATE_UP && old == PATH_STATE_DOWN) {
-		log_info("path %s to %s is up again", fp, pp->peer->text);
-		moves_path_up(c, pp);
+	} else if (state == PATH_STATE_UP) {
+		if (old == PATH_STATE_DOWN)
+			log_info("path %s to %s is up again", fp, pp->peer->text);
+		if (old == PATH_STATE_DOWN || has_stranded(pp->peer))
+			moves_path_up(c, pp);
 	}
 }
 
