@@ -369,7 +369,9 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 			return;
 		}
 	}
-	if (f->state >= FLOW_OPEN)
+	if (a->socket != f->worker)
+		c->drops[VERDICT_FRAME_STATE]++;
+	else if (f->state >= FLOW_OPEN)
 		moves_follow(c, f, a, h);
 }
 

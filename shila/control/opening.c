@@ -258,6 +258,26 @@ static int syn_body(struct ctl_flow *f, uint8_t *out, size_t cap)
 	return w.bad ? -EBADMSG : (int)(w.p - out);
 }
 
+/*
+ * What the worker needs while an OPEN is out: to know the frames for the flow as ours. Once a bare ACCEPT
+ * told the port of the peer's worker, frames of the flow go there, wherever its OPEN is repeated to.
+ */
+static void follow_open(struct ctl_flow *f, struct tmpl *t)
+{
+	struct tmpl *own;
+
+	if (!f->installed) {
+		flow_install(f, t);
+	} else if (!f->theirs.id) {
+		flow_set_tmpl(f, tmpl_get(t));
+	} else {
+		own = tmpl_new(f->path->path, &f->control->s.local, t->local_port, &f->peer->addr,
+			       f->tmpl->peer_port);
+		if (own)
+			flow_set_tmpl(f, own);
+	}
+}
+
 static void send_open(struct ctl_flow *f)
 {
 	struct control *c = f->control;
@@ -303,10 +323,7 @@ static void send_open(struct ctl_flow *f)
 	}
 	if (len > 0)
 		control_send_frame(c, f->worker, t, f->slot, c->packet, (size_t)len);
-	if (!f->installed)
-		flow_install(f, t); /* so that frames for it are known as ours */
-	else
-		flow_set_tmpl(f, tmpl_get(t));
+	follow_open(f, t);
 	tmpl_put(t);
 	if (!f->opens++)
 		f->open_sent_us = control_now_us();
@@ -650,6 +667,16 @@ static struct ctl_flow *answered_flow(struct control *c, const struct arrival *a
 	return f;
 }
 
+/* The worker takes over. False: its queue is full, and nothing has changed. */
+static bool establish(struct ctl_flow *f)
+{
+	if (worker_open_flow(f->control->workers[f->worker], f->slot, &f->theirs) < 0) {
+		f->control->drops[VERDICT_CONTROL_FULL]++;
+		return false;
+	}
+	return flow_step(f, FLOW_EV_ESTABLISH);
+}
+
 /* The SYN/ACK after a bare ACCEPT, as DATA; or once more, because the kernel repeated it. */
 void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class)
 {
@@ -658,7 +685,8 @@ void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t t
 			f->control->drops[VERDICT_FRAME_STATE]++; /* overtook its ACCEPT: it comes again */
 			return;
 		}
-		flow_step(f, FLOW_EV_ESTABLISH);
+		if (!establish(f))
+			return;
 		flow_drop_held(f);
 	}
 	opening_synack(f, t, traffic_class);
@@ -734,6 +762,10 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		c->drops[VERDICT_FRAME_STATE]++; /* answer to a repeated OPEN */
 		return;
 	}
+	if (!f->installed) {
+		c->drops[VERDICT_CONTROL_FULL]++; /* the next OPEN installs it */
+		return;
+	}
 	first = !f->theirs.id;
 	flow_set_theirs(f, &acc.from);
 	tmpl = tmpl_new(f->path->path, &c->s.local, control_port(c, f->worker), &f->peer->addr, acc.worker_port);
@@ -743,12 +775,11 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		f->path->srtt_us = (uint32_t)(control_now_us() - f->open_sent_us);
 	if (f->tcp && !acc.body_len) {
 		/* Bare: the peer's kernel takes its time. It sends the SYN/ACK once it heard us. */
-		worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
 		send_alive(f);
 		return; /* the OPEN is repeated until the SYN/ACK is there */
 	}
-	flow_step(f, FLOW_EV_ESTABLISH);
-	worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
+	if (!establish(f))
+		return; /* the next ACCEPT tries again */
 	f->path->heard_us = control_now_us();
 	if (f->tcp) {
 		flow_drop_held(f);
