@@ -471,12 +471,25 @@ void opening_timer(struct ctl_flow *f)
 
 /* ---- a packet of a local program ---- */
 
+/* A datagram travels whole, so with a checksum; the kernel left it to us. */
+static void finish_checksum(struct held_packet *h)
+{
+	struct ip_pkt ip;
+
+	if (!(h->vnet.flags & VNET_F_NEEDS_CSUM) || ip_parse(h->bytes, h->len, &ip) < 0)
+		return;
+	inet_l4_csum_set(h->bytes, &ip);
+	h->vnet.flags &= (uint8_t)~VNET_F_NEEDS_CSUM;
+}
+
 static void hold(struct ctl_flow *f, const struct up_msg *m)
 {
 	struct held_packet *h = control_hold(f->control, m);
 
 	if (!h)
 		return;
+	if (!f->tcp)
+		finish_checksum(h);
 	if (f->tcp && f->num_held) {
 		control_unhold(f->control, f->held[0]); /* the kernel's newest SYN replaces the one before */
 		f->held[0] = h;
