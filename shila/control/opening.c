@@ -150,9 +150,18 @@ static bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *
 static bool in_use(const struct conn *n, const struct peer_path *pp)
 {
 	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
-		if (f->path == pp)
+		if (f->path == pp && f->state < FLOW_LINGER)
 			return true;
 	return false;
+}
+
+static unsigned int live_flows(const struct conn *n)
+{
+	unsigned int live = 0;
+
+	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+		live += f->state < FLOW_LINGER;
+	return live;
 }
 
 /* The planned path that no flow of the connection has yet; dead ones last. NULL: all are taken. */
@@ -462,11 +471,23 @@ void opening_timer(struct ctl_flow *f)
 		arm(f);
 		return;
 	}
+	if (f->opens == OPENS_TO_WORKER && f->peer->num_workers)
+		peer_hello(c, f->peer); /* its worker ports may be others now */
 	if (f->opens % OPENS_ON_A_PATH == 0)
 		try_other_path(f);
 	f->rto_ms = f->rto_ms * 2 < OPEN_RTO_MAX_MS ? f->rto_ms * 2 : OPEN_RTO_MAX_MS;
 	send_open(f);
 	arm(f);
+}
+
+static void send_alive(struct ctl_flow *f)
+{
+	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
+	uint8_t frame[FRAME_HDR_LEN];
+	struct wr w = wr_init(frame, sizeof(frame));
+
+	frame_build_hdr(&w, &h);
+	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
 }
 
 /* ---- a packet of a local program ---- */
@@ -610,7 +631,7 @@ static void open_tcp(struct control *c, const struct up_msg *m, const struct flo
 			reset_packet(c, m, MPTCP_RST_ERROR);
 			return;
 		}
-		if (conn->num_flows >= conn->num_planned || !conn_next_path(conn)) {
+		if (live_flows(conn) >= conn->num_planned || !conn_next_path(conn)) {
 			log_debug("surplus join (token %08x): RST", o.token.v);
 			reset_packet(c, m, MPTCP_RST_RESOURCES);
 			return;
@@ -631,20 +652,25 @@ void opening_packet(struct control *c, const struct up_msg *m, const struct ip_p
 
 	inet_ports(m->bytes, ip, &key.local_port, &key.remote_port);
 	f = flow_by_key(c, &key);
-	if (f && f->state < FLOW_OPEN) {
+	if (tcp && (!(tcp->flags & TCP_SYN) || tcp->flags & TCP_ACK)) {
+		c->drops[VERDICT_NO_FLOW]++;
+		if (!f) /* else it is about a connection that was given up, and must not end the new one */
+			reset_packet(c, m, -1);
+		return;
+	}
+	if (f && f->state < FLOW_OPEN && (!tcp || tcp->seq == f->isn)) {
 		hold(f, m);
 		return;
 	}
-	if (f && tcp && tcp->seq == f->isn)
-		return; /* a repeated SYN that crossed its SYN/ACK */
+	if (f && tcp && tcp->seq == f->isn) {
+		/* It crossed its SYN/ACK, or that was lost behind us: the server repeats it when it hears us. */
+		if (f->state == FLOW_OPEN && f->tmpl)
+			send_alive(f);
+		return;
+	}
 	if (f)
-		flow_free(f); /* ports that still linger are used again */
+		flow_free(f); /* the ports are used again */
 	if (tcp) {
-		if (!(tcp->flags & TCP_SYN) || tcp->flags & TCP_ACK) {
-			c->drops[VERDICT_NO_FLOW]++;
-			reset_packet(c, m, -1);
-			return;
-		}
 		open_tcp(c, m, &key, tcp);
 		return;
 	}
@@ -728,16 +754,6 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 	flow_timer(f, FLOW_IDLE_MS);
 }
 
-static void send_alive(struct ctl_flow *f)
-{
-	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
-	uint8_t frame[FRAME_HDR_LEN];
-	struct wr w = wr_init(frame, sizeof(frame));
-
-	frame_build_hdr(&w, &h);
-	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
-}
-
 static void flush_held(struct ctl_flow *f, unsigned int from)
 {
 	for (unsigned int i = from; i < f->num_held; i++) {
@@ -798,6 +814,8 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		flow_drop_held(f);
 		opening_synack(f, &t, a->pkt.traffic_class);
 	} else {
+		if (f->num_held <= f->first_sent)
+			send_alive(f); /* nothing follows for now: the server must know that we are real */
 		flush_held(f, f->first_sent);
 		flow_timer(f, FLOW_IDLE_MS);
 	}
