@@ -167,6 +167,7 @@ struct ctl_flow {
 	uint32_t rto_ms;
 	unsigned int path_changes;
 	unsigned int announce_left;  /* ALIVEs that still announce a move */
+	unsigned int confirm_left;   /* ALIVEs until the server was heard, client */
 	struct held_packet *held[HELD_DATAGRAMS]; /* [0]: newest SYN */
 	unsigned int num_held;
 	bool first_sent; /* DATAGRAM: the OPEN carried held[0] */
@@ -317,6 +318,7 @@ void opening_reject(struct control *c, const struct arrival *a, const struct fra
 void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
 void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
 void opening_paths_known(struct control *c, struct peer *p); /* flows that wait */
+void opening_confirm(struct ctl_flow *f);
 void opening_timer(struct ctl_flow *f);
 void conn_forget_path(struct control *c, struct peer_path *pp);
 void conn_leave(struct ctl_flow *f);

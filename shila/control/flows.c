@@ -295,6 +295,8 @@ static void on_timer(uv_timer_t *t)
 			moves_announce(f);
 		else if (f->server && !f->confirmed)
 			offering_timer(f);
+		else if (f->confirm_left)
+			opening_confirm(f);
 		else
 			check_idle(f);
 		break;

@@ -16,6 +16,8 @@
 #define OPEN_RTO_MAX_MS	    1000
 #define OPENS_TO_WORKER	    2 /* unanswered ones, then the contact port is tried */
 #define OPENS_ON_A_PATH	    2 /* unanswered ones, then another path is tried */
+#define CONFIRM_TIMES	    3
+#define CONFIRM_MS	    1000
 #define REFUSALS_LOGGED_PER_S 20
 
 /* ---- connections ---- */
@@ -713,6 +715,7 @@ static bool establish(struct ctl_flow *f)
 		f->control->drops[VERDICT_CONTROL_FULL]++;
 		return false;
 	}
+	f->confirm_left = f->tcp ? CONFIRM_TIMES : 0;
 	return flow_step(f, FLOW_EV_ESTABLISH);
 }
 
@@ -751,7 +754,22 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 	len = inet_build_tcp(c->packet, sizeof(c->packet), &b);
 	if (len > 0)
 		worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
-	flow_timer(f, FLOW_IDLE_MS);
+	if (f->state == FLOW_OPEN)
+		flow_timer(f, f->confirm_left ? CONFIRM_MS : FLOW_IDLE_MS);
+}
+
+/*
+ * Our kernel's ACK of the SYN/ACK may be lost. If the server speaks first, nothing else will be sent: its
+ * kernel repeats the SYN/ACK, but its shilad keeps it back from somebody who was never heard.
+ */
+void opening_confirm(struct ctl_flow *f)
+{
+	const struct flow_stats *s = worker_flow_stats(f->control->workers[f->worker], f->slot);
+
+	f->confirm_left = flow_counter(&s->rx_segments) ? 0 : f->confirm_left - 1;
+	if (!flow_counter(&s->rx_segments))
+		send_alive(f);
+	flow_timer(f, f->confirm_left ? CONFIRM_MS : FLOW_IDLE_MS);
 }
 
 static void flush_held(struct ctl_flow *f, unsigned int from)
