@@ -69,15 +69,18 @@ class RatePair(Pair):
             h.wait_paths(self.lab.info["paths_expected"])
 
 
-def iperf(pair, family=4, reverse=False, subflows=None, seconds=8, omit=2, during=None):
+def iperf(pair, family=4, reverse=False, subflows=None, seconds=8, omit=2, during=None, rate=None):
     """One connection of iperf3 from h1 to h2 (reverse: the data flows to h1); goodput in Mbit/s.
 
+    Congestion control is cubic, what Linux uses unless it is told otherwise: the result does not depend on the
+    machine's setting. (BBR takes the burst of a token bucket for the rate of the link and overruns it.)
+    rate: what the program offers, like "40M" (default: all it can).
     during: called while data flows, with the time that is left at least.
     """
     server = pair.h2.spawn(["iperf3", "-s", "-1"], ingress=True)
     pair.h2.wait_listening(5201)
-    client = pair.h1.spawn(["iperf3", "-c", destination(pair.h2, family, subflows), "-J", "-t", seconds - omit,
-                            "-O", omit, *(["-R"] if reverse else [])])
+    client = pair.h1.spawn(["iperf3", "-c", destination(pair.h2, family, subflows), "-J", "-C", "cubic", "-t", seconds - omit,
+                            "-O", omit, *(["-R"] if reverse else []), *(["-b", rate] if rate else [])])
     if during:
         time.sleep(seconds - 1.5)  # not a guess at readiness: a sample late in a run of known length
         during()
