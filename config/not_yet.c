@@ -27,14 +27,17 @@ void check_not_yet(const struct node *root, struct report *r, const struct confi
 	check_host_mode(node_find(root, "ingress"), "ingress", r);
 	for (size_t i = 0; i < cfg->num_routes; i++) {
 		bool list = routes->kind == NODE_LIST;
+		const struct node *route = list ? routes->items[i] : routes;
 
-		if (cfg->routes[i].mode != MODE_JOIN)
-			continue;
 		if (list)
-			snprintf(name, sizeof(name), "routes[%zu].mode", i);
+			snprintf(name, sizeof(name), "routes[%zu]", i);
 		else
-			strcpy(name, "routes.mode");
-		node_error(r, node_find(list ? routes->items[i] : routes, "mode"),
-			   "%s: join is not implemented yet in this version", name);
+			strcpy(name, "routes");
+		if (cfg->routes[i].mode == MODE_JOIN)
+			node_error(r, node_find(route, "mode"),
+				   "%s.mode: join is not implemented yet in this version", name);
+		if (cfg->routes[i].backup)
+			node_error(r, node_find(route, "backup"),
+				   "%s.backup: backup routes are not implemented yet in this version", name);
 	}
 }

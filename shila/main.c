@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/base/log.h"
+#include "shila/core/path_choice.h"
 #include "shila/daemon.h"
 
 #include <errno.h>
@@ -83,6 +84,35 @@ static int parse_options(int argc, char **argv, struct options *o)
 	return 0;
 }
 
+/* Policies are the core's notation: the configuration knows only their rough shape. */
+static int check_policy(const char *file, const struct config_paths *p, const char *where, int line)
+{
+	struct path_policy *policy = NULL;
+	char why[128];
+	size_t bad;
+
+	if (p->num_policy && path_policy_parse(p->policy, p->num_policy, &policy, &bad, why) < 0) {
+		fprintf(stderr, "%s:%d: %spaths.policy[%zu]: %s\n", file, line, where, bad, why);
+		return EXIT_USAGE;
+	}
+	path_policy_free(policy);
+	return 0;
+}
+
+static int check_policies(const char *file, const struct config *cfg)
+{
+	int err = check_policy(file, &cfg->paths, "", 1);
+
+	/* Routes without a policy of their own inherit this one. */
+	for (size_t i = 0; i < cfg->num_routes && !err; i++) {
+		char where[32];
+
+		snprintf(where, sizeof(where), "routes[%zu].", i);
+		err = check_policy(file, &cfg->routes[i].paths, where, cfg->routes[i].line);
+	}
+	return err;
+}
+
 static int load(const struct options *o, struct config **cfg)
 {
 	struct config_messages msgs = { 0 };
@@ -101,7 +131,10 @@ static int load(const struct options *o, struct config **cfg)
 	}
 	if (o->control)
 		strcpy((*cfg)->control, o->control);
-	return 0;
+	err = check_policies(o->config, *cfg);
+	if (err)
+		config_free(*cfg);
+	return err;
 }
 
 int main(int argc, char **argv)

@@ -19,7 +19,7 @@ static char *file_name(const struct state *s, const char *name, char *buf)
 	return buf;
 }
 
-/* Like mkdir -p; the last part is for root only. */
+/* Like mkdir -p; nothing in it is secret. */
 static int make_dir(const char *dir)
 {
 	char buf[108];
@@ -113,7 +113,7 @@ int state_open(const char *dir, struct state *out, char *why)
 	o = json_load_file(file_name(&s, "owned.json", file), 0, &je);
 	if (!o && access(file, F_OK) == 0) {
 		err = -EBADMSG;
-		snprintf(why, STATE_WHY_LEN, "%s:%d: %.60s; if nothing of shila is left, remove the file", file,
+		snprintf(why, STATE_WHY_LEN, "%s:%d: %.40s; if nothing of shila is left, remove it", file,
 			 je.line, je.text);
 		goto close_lock;
 	}

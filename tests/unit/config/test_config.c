@@ -284,7 +284,7 @@ static void test_every_key(void)
 			     !strcmp(scion_endpoint_str(&cfg->routes[0].via[1], text),
 				     "[1-ff00:0:110,fd00::1]:9000"));
 	CHECK("route", addr_is(&cfg->routes[0].as, "10.70.0.9") && cfg->routes[0].subflows == 5 &&
-			       cfg->routes[0].backup);
+			       !cfg->routes[0].backup);
 	CHECK("paths of a route replace what they name",
 	      cfg->routes[0].paths.share == 2 && cfg->routes[0].paths.num_policy == 2 &&
 		      !strcmp(cfg->routes[0].paths.policy[0], "- 1-64514"));
