@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define CONTACT_BATCH 64 /* datagrams of one wake-up */
+#define CLOSE_BURST   16 /* in a millisecond: a CLOSE is sent once, and routers drop what comes in bursts */
 #define UP_BATCH      256 /* messages of one worker in a row */
 
 uint64_t control_random(void)
@@ -677,14 +678,18 @@ static void on_stop_timer(uv_timer_t *t)
 void control_stop(struct control *c, void (*done)(void *ctx), void *ctx)
 {
 	struct stop *s = calloc(1, sizeof(*s));
+	unsigned int closed = 0;
 
 	if (!s)
 		abort();
 	c->stopping = true;
 	for (unsigned int w = 0; w < c->s.num_workers; w++)
 		for (uint32_t i = 1; c->slots[w] && i < c->next_slot[w]; i++)
-			if (c->slots[w][i] && c->slots[w][i]->state != FLOW_NONE)
+			if (c->slots[w][i] && c->slots[w][i]->state != FLOW_NONE) {
 				flow_close(c->slots[w][i], REASON_STOPPED, true, false);
+				if (++closed % CLOSE_BURST == 0)
+					uv_sleep(1);
+			}
 	control_kick(c);
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		worker_free(c->workers[w]);

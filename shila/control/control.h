@@ -185,6 +185,7 @@ struct ctl_flow {
 	struct tmpl *move_tmpl;
 	uint8_t move_epoch;
 	uint32_t move_probe;
+	uint64_t move_sent_us;
 };
 
 #define CONTROL_MAX_TUNS WORKER_MAX_TUNS
@@ -245,6 +246,7 @@ struct control {
 	uint64_t refusal_log_s;
 	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
+	uint32_t moves_probed; /* flows with a move_tmpl */
 	uint64_t drops[VERDICT_COUNT];
 	struct control_counters n;
 	uint8_t packet[CONTROL_MAX_PACKET + 2048]; /* scratch for what is being built */
@@ -334,7 +336,7 @@ void moves_path_died(struct control *c, struct peer_path *pp);
 void moves_path_renewed(struct control *c, struct peer_path *pp);
 void moves_path_up(struct control *c, struct peer_path *pp);
 void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h);
-bool moves_probe_reply(struct control *c, const struct frame_probe *p);
+bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p);
 void moves_announce(struct ctl_flow *f);
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp); /* client: counts, sets f->path */
 

@@ -346,6 +346,7 @@ void flow_free(struct ctl_flow *f)
 	flow_use_path(f, NULL);
 	conn_leave(f);
 	tmpl_put(f->tmpl);
+	c->moves_probed -= !!f->move_tmpl;
 	tmpl_put(f->move_tmpl);
 	c->flows_used[f->worker]--;
 	record_give(c, f);

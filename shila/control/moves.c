@@ -165,10 +165,20 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 
 /* ---- either side: following the other ---- */
 
+static bool same_interfaces(const struct path *a, const struct path *b)
+{
+	if (a->num_hops != b->num_hops)
+		return false;
+	for (uint16_t i = 0; i < a->num_hops; i++)
+		if (a->hops[i].ifid != b->hops[i].ifid)
+			return false;
+	return true;
+}
+
 static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 {
 	uint8_t before = f->epoch;
-	bool moved = epoch != before;
+	bool moved = epoch != before || !f->tmpl || !same_interfaces(t->path, f->tmpl->path);
 	char text[256];
 
 	f->epoch = epoch;
@@ -187,24 +197,16 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 	log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);
 }
 
-static bool same_interfaces(const struct path *a, const struct path *b)
-{
-	if (a->num_hops != b->num_hops)
-		return false;
-	for (uint16_t i = 0; i < a->num_hops; i++)
-		if (a->hops[i].ifid != b->hops[i].ifid)
-			return false;
-	return true;
-}
-
 static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 {
 	struct frame_probe p = { .id = ++c->next_probe, .sent_us = control_now_us() };
 	uint8_t frame[64];
 	int len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
 
+	c->moves_probed += !f->move_tmpl;
 	tmpl_put(f->move_tmpl);
 	f->move_tmpl = t;
+	f->move_sent_us = p.sent_us;
 	f->move_epoch = epoch;
 	f->move_probe = p.id;
 	if (len > 0)
@@ -249,16 +251,20 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		probe_move(c, f, t, h->epoch);
 }
 
-bool moves_probe_reply(struct control *c, const struct frame_probe *p)
+bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p)
 {
 	struct ctl_flow *f, *next;
+
+	if (!c->moves_probed)
+		return false; /* else a flood of them would be a flood of walks over all flows */
 
 	HASH_ITER(by_key, c->by_key, f, next) {
 		struct tmpl *t = f->move_tmpl;
 
-		if (!t || f->move_probe != p->id)
+		if (!t || f->move_probe != p->id || f->move_sent_us != p->sent_us || f->peer != from)
 			continue;
 		f->move_tmpl = NULL;
+		c->moves_probed--;
 		if ((int8_t)(f->move_epoch - f->epoch) > 0)
 			adopt(f, t, f->move_epoch);
 		else

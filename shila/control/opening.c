@@ -822,6 +822,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		f->path->srtt_us = (uint32_t)(control_now_us() - f->open_sent_us);
 	if (f->tcp && !acc.body_len) {
 		/* Bare: the peer's kernel takes its time. It sends the SYN/ACK once it heard us. */
+		control_kick(c); /* the worker must know where it comes from */
 		send_alive(f);
 		return; /* the OPEN is repeated until the SYN/ACK is there */
 	}

@@ -23,13 +23,28 @@ struct peer *peer_find(struct control *c, const struct scion_addr *addr)
 	return p;
 }
 
+/* A peer that is only there because it once opened a flow makes room for another one. */
+static bool forget_idle_peer(struct control *c)
+{
+	struct peer *p, *next, *oldest = NULL;
+
+	HASH_ITER(hh, c->peers, p, next)
+		if (!p->configured && !p->flows && !p->set && (!oldest || p->heard_us < oldest->heard_us))
+			oldest = p;
+	if (!oldest)
+		return false;
+	HASH_DEL(c->peers, oldest);
+	free(oldest);
+	return true;
+}
+
 struct peer *peer_get(struct control *c, const struct scion_addr *addr)
 {
 	struct peer *p = peer_find(c, addr);
 
 	if (p)
 		return p;
-	if (HASH_COUNT(c->peers) >= c->cfg->limits.peers)
+	if (HASH_COUNT(c->peers) >= c->cfg->limits.peers && !forget_idle_peer(c))
 		return NULL;
 	p = calloc(1, sizeof(*p));
 	if (!p)

@@ -283,7 +283,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 			peer_hello(c, p);
 		return;
 	}
-	if (moves_probe_reply(c, &reply))
+	if (moves_probe_reply(c, p, &reply))
 		return;
 	c->drops[VERDICT_FRAME_STATE]++; /* too late */
 }
