@@ -230,6 +230,12 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		worker_asked_done(c->workers[f->worker], f->slot);
 		return;
 	}
+	if (!newer && f->tmpl && t->rx_infos_len == f->tmpl->rx_infos_len &&
+	    !memcmp(t->rx_infos, f->tmpl->rx_infos, t->rx_infos_len) && same_interfaces(t->path, f->tmpl->path)) {
+		tmpl_put(t); /* nothing new: a frame that crossed the opening of the flow */
+		worker_asked_done(c->workers[f->worker], f->slot);
+		return;
+	}
 	if (!newer) {
 		/*
 		 * Other bytes of the same path: unless they are old. Another path: both sides moved at once,
