@@ -53,7 +53,7 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 			     uint64_t now_ms, struct send_batch *batch)
 {
 	const struct tmpl *t = f->tmpl;
-	uint32_t frame_len = FRAME_HDR_LEN + (uint32_t)frame_thin_len(tcp->flags, tcp->opts_len);
+	uint32_t most = FRAME_HDR_LEN + (uint32_t)frame_thin_len(tcp->flags, tcp->opts_len);
 	uint32_t room = tmpl_budget(t);
 	struct frame_hdr h = { .type = FRAME_DATA, .epoch = f->epoch, .to = f->theirs };
 	struct thin_tcp thin = {
@@ -70,13 +70,13 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 			       len;
 	uint32_t at = 0, segments = 0, wire = 0;
 
-	if (room <= frame_len)
+	if (room <= most)
 		return VERDICT_NO_PATH;
-	if (seg > room - frame_len)
-		seg = room - frame_len;
+	if (seg > room - most)
+		seg = room - most;
 	do {
 		uint32_t n = len - at < seg ? len - at : seg;
-		uint32_t batch_msgs = batch->num_msgs;
+		uint32_t batch_msgs = batch->num_msgs, frame_len;
 		uint8_t *hdr = send_batch_hdr(batch);
 		struct wr w = wr_init(hdr + t->len, SEND_MAX_HDR - t->len);
 		uint64_t sum;
@@ -88,6 +88,11 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 			thin.flags &= ~TCP_CWR; /* first segment only */
 		if (at + n < len)
 			thin.flags &= ~(TCP_FIN | TCP_PSH); /* last segment only */
+		if (tcp->urgent > at)
+			thin.urgent = (uint16_t)(tcp->urgent - at); /* counts from the segment's start */
+		else if (at)
+			thin.flags &= ~TCP_URG; /* the urgent byte was before */
+		frame_len = FRAME_HDR_LEN + (uint32_t)frame_thin_len(thin.flags, thin.opts_len);
 		frame_build_hdr(&w, &h);
 		frame_build_thin(&w, &thin);
 		sum = csum_add(csum_add(0, hdr + t->len, frame_len), payload + at, n);
