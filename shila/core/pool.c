@@ -19,6 +19,7 @@ struct entry {
 	struct ip_addr address;
 	uint32_t uses;
 	struct peer_uses *peer;
+	struct range *range;
 	UT_hash_handle by_client, by_address;
 };
 
@@ -35,6 +36,7 @@ struct range {
 	struct ip_prefix prefix;
 	uint64_t count; /* usable addresses, host parts 1..count */
 	uint64_t next;	/* where to look first */
+	uint64_t used;
 };
 
 struct pool {
@@ -95,7 +97,7 @@ static struct entry *by_address(const struct pool *p, const struct ip_addr *a)
 	return e;
 }
 
-static bool free_address(struct pool *p, uint8_t family_len, struct ip_addr *out, bool *family)
+static bool free_address(struct pool *p, uint8_t family_len, struct entry *e, bool *family)
 {
 	for (size_t i = 0; i < p->num_ranges; i++) {
 		struct range *r = &p->ranges[i];
@@ -103,13 +105,17 @@ static bool free_address(struct pool *p, uint8_t family_len, struct ip_addr *out
 		if (r->prefix.addr.len != family_len)
 			continue;
 		*family = true;
+		if (r->used == r->count)
+			continue; /* or each refusal would cost a look at every address */
 		for (uint64_t n = 0; n < r->count; n++) {
 			struct ip_addr a = ip_addr_nth(&r->prefix, 1 + (r->next + n) % r->count);
 
 			if (by_address(p, &a))
 				continue;
 			r->next = (r->next + n + 1) % r->count;
-			*out = a;
+			r->used++;
+			e->range = r;
+			e->address = a;
 			return true;
 		}
 	}
@@ -134,6 +140,14 @@ static struct peer_uses *peer_uses(struct pool *p, const struct scion_addr *peer
 	return u;
 }
 
+static void peer_release(struct pool *p, struct peer_uses *u)
+{
+	if (u->addresses)
+		return;
+	HASH_DEL(p->peers, u);
+	free(u);
+}
+
 int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
 	     struct ip_addr *out)
 {
@@ -141,6 +155,7 @@ int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr
 	struct peer_uses *u;
 	struct entry *e;
 	bool family = false;
+	int err = 0;
 
 	memset(&key, 0, sizeof(key));
 	key.ia = peer->ia;
@@ -152,13 +167,15 @@ int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr
 		if (!u)
 			return -ENOMEM;
 		if (u->addresses >= limit)
-			return -EDQUOT;
-		e = calloc(1, sizeof(*e));
-		if (!e)
-			return -ENOMEM;
-		if (!free_address(p, client->len, &e->address, &family)) {
+			err = -EDQUOT;
+		else if (!(e = calloc(1, sizeof(*e))))
+			err = -ENOMEM;
+		else if (!free_address(p, client->len, e, &family))
+			err = family ? -ENOSPC : -EAFNOSUPPORT;
+		if (err < 0) {
 			free(e);
-			return family ? -ENOSPC : -EAFNOSUPPORT;
+			peer_release(p, u); /* a refused peer leaves nothing behind */
+			return err;
 		}
 		memcpy(&e->key, &key, sizeof(key));
 		e->peer = u;
@@ -177,10 +194,9 @@ void pool_put(struct pool *p, const struct ip_addr *address)
 
 	if (!e || --e->uses)
 		return;
-	if (!--e->peer->addresses) {
-		HASH_DEL(p->peers, e->peer);
-		free(e->peer);
-	}
+	e->peer->addresses--;
+	peer_release(p, e->peer);
+	e->range->used--;
 	HASH_DELETE(by_client, p->by_client, e);
 	HASH_DELETE(by_address, p->by_address, e);
 	free(e);
