@@ -83,6 +83,36 @@ static int parse(struct state *s, const json_t *o)
 	return 0;
 }
 
+/* Did another shilad remove the file (state_forget) between our opening and locking it? */
+static bool lock_is_gone(int fd, const char *file)
+{
+	struct stat held, there;
+
+	return fstat(fd, &held) < 0 || stat(file, &there) < 0 || held.st_ino != there.st_ino ||
+	       held.st_dev != there.st_dev;
+}
+
+static int take_lock(const char *file, int *out)
+{
+	for (;;) {
+		int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			int err = -errno;
+
+			close(fd);
+			return err;
+		}
+		if (!lock_is_gone(fd, file)) {
+			*out = fd;
+			return 0;
+		}
+		close(fd); /* a lock on a file without a name keeps nobody out */
+	}
+}
+
 int state_open(const char *dir, struct state *out, char *why)
 {
 	struct state s = { .lock_fd = -1 };
@@ -97,9 +127,8 @@ int state_open(const char *dir, struct state *out, char *why)
 		snprintf(why, STATE_WHY_LEN, "%s: %s (it is `state` in the configuration)", dir, strerror(-err));
 		return err;
 	}
-	s.lock_fd = open(file_name(&s, "lock", file), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s.lock_fd < 0 || flock(s.lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		err = -errno;
+	err = take_lock(file_name(&s, "lock", file), &s.lock_fd);
+	if (err < 0) {
 		if (err == -EWOULDBLOCK) {
 			err = -EBUSY;
 			snprintf(why, STATE_WHY_LEN,

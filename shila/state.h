@@ -15,7 +15,7 @@
 
 #define STATE_MAX_NAMESPACES (CONFIG_MAX_EGRESS + 1)
 #define STATE_MAX_DEVICES    72
-#define STATE_WHY_LEN	     256
+#define STATE_WHY_LEN	     320
 
 struct state_namespace {
 	char name[CONFIG_NAME_LEN];
