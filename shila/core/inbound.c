@@ -7,7 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define INNER_TTL 64
+#define INNER_TTL      64
+#define ICMP4_REDIRECT 5
+
+/* How far behind the newest one an ack may be that moves a flow: segments of another path, sent again. */
+#define MOVE_ACK_SLACK (1 << 26)
 
 /* ---- merging ---- */
 
@@ -225,32 +229,39 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 	return v;
 }
 
-static bool icmp_error(const uint8_t *pkt, const struct ip_pkt *ip)
-{
-	uint8_t type = pkt[ip->l4_off];
-
-	if (ip->proto == INET_PROTO_ICMP)
-		return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-	return ip->proto == INET_PROTO_ICMPV6 && type < 128;
-}
-
-/* An inner packet must be one of this flow, or an error about it: else it would pass by `serve`. */
+/*
+ * An inner packet must be one of this flow, or an error about it: else a peer could reach what
+ * `serve` does not list, or speak to the local kernel about the connections of others.
+ */
 static bool belongs(const struct flow *f, const uint8_t *pkt, const struct ip_pkt *ip)
 {
+	const struct flow_key *k = &f->key;
 	uint16_t src_port, dst_port;
+	struct ip_pkt quote;
+	int err;
 
-	if (ip->addr_len != f->key.local.len)
+	if (ip->addr_len != k->local.len)
 		return false;
 	if (ip->later_fragment)
-		return ip->proto == f->key.proto && !f->tcp;
-	if (ip->len > ip->l4_off && icmp_error(pkt, ip)) {
-		inet_ports(pkt, ip, &src_port, &dst_port);
-	} else {
-		if (f->tcp || ip->proto != f->key.proto)
-			return false;
-		inet_ports(pkt, ip, &src_port, &dst_port);
+		return ip->proto == k->proto && !f->tcp;
+	inet_ports(pkt, ip, &src_port, &dst_port);
+	if (src_port != k->remote_port || dst_port != k->local_port)
+		return false;
+	err = inet_quote(pkt, ip, &quote);
+	if (!err) {
+		/* Its addresses are replaced only where they are those of the packet around it. */
+		return quote.proto == k->proto && pkt[ip->l4_off] != ICMP4_REDIRECT &&
+		       !memcmp(quote.src, ip->dst, ip->addr_len) &&
+		       !memcmp(quote.dst, ip->src, ip->addr_len);
 	}
-	return src_port == f->key.remote_port && dst_port == f->key.local_port;
+	if (err != -ENOMSG || f->tcp || ip->proto != k->proto || ip->len == ip->l4_off)
+		return false;
+	/* Of ICMP echoes alone: nobody outside has to do with neighbours, routers and groups. */
+	if (ip->proto == INET_PROTO_ICMP)
+		return ip->version == 4 && (pkt[ip->l4_off] == 0 || pkt[ip->l4_off] == 8);
+	if (ip->proto == INET_PROTO_ICMPV6)
+		return ip->version == 6 && (pkt[ip->l4_off] == 128 || pkt[ip->l4_off] == 129);
+	return true;
 }
 
 static enum verdict deliver_packet(struct inbound *in, struct flow *f, uint8_t *pkt, size_t len)

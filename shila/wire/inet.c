@@ -242,6 +242,21 @@ void inet_ports(const uint8_t *pkt, const struct ip_pkt *ip, uint16_t *src_port,
 	l4_ports(pkt, ip, false, src_port, dst_port);
 }
 
+int inet_quote(const uint8_t *pkt, const struct ip_pkt *ip, struct ip_pkt *out)
+{
+	const uint8_t *l4 = pkt + ip->l4_off;
+	size_t left = ip->len - ip->l4_off;
+	struct ip_pkt in;
+
+	if (ip->later_fragment || !left || icmp_classify(ip, l4[0]) != ICMP_ERROR)
+		return -ENOMSG;
+	if (left < ICMP_HDR_LEN || ip_parse_quote(l4 + ICMP_HDR_LEN, left - ICMP_HDR_LEN, &in) < 0 ||
+	    in.version != ip->version)
+		return -EBADMSG;
+	*out = in;
+	return 0;
+}
+
 size_t l4_csum_off(const struct ip_pkt *ip)
 {
 	switch (ip->proto) {

@@ -70,6 +70,13 @@ int tcp_parse(const uint8_t *p, size_t len, struct tcp_hdr *out);
 void inet_ports(const uint8_t *pkt, const struct ip_pkt *ip, uint16_t *src_port, uint16_t *dst_port);
 
 /**
+ * inet_quote() - The packet that an ICMP or ICMPv6 error is about, as far as it is quoted.
+ * @out: its @len is what is there, @l4_off counts from the start of the quote
+ * Return: 0; -ENOMSG this is not an ICMP error; -EBADMSG nothing usable is quoted.
+ */
+int inet_quote(const uint8_t *pkt, const struct ip_pkt *ip, struct ip_pkt *out);
+
+/**
  * inet_l4_csum_ok() - Verify TCP, UDP, ICMP, ICMPv6 checksum of a whole, unfragmented packet.
  * True as well for what has no checksum that we know, and for fragments.
  */
