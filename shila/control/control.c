@@ -349,7 +349,7 @@ static void answer_unknown(struct control *c, const struct arrival *a, const str
 static void on_flow_frame(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
 {
 	struct ctl_flow *f = flow_by_name(c, &h->to);
-	struct thin_tcp t;
+	bool syn = false;
 
 	if (!f) {
 		answer_unknown(c, a, h);
@@ -362,10 +362,12 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 	peer_heard(f->peer);
 	if (f->server && !f->confirmed)
 		offering_confirmed(f);
-	if (h->type == FRAME_DATA && !f->server) {
+	if (h->type == FRAME_DATA) {
 		struct rd copy = *r;
+		struct thin_tcp t;
 
-		if (!frame_parse_thin(&copy, &t) && t.flags & TCP_SYN) {
+		syn = !frame_parse_thin(&copy, &t) && t.flags & TCP_SYN;
+		if (syn && !f->server) {
 			opening_synack_late(f, &t, a->pkt.traffic_class);
 			return;
 		}
@@ -373,7 +375,7 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 	if (a->socket != f->worker)
 		c->drops[VERDICT_FRAME_STATE]++;
 	else if (f->state >= FLOW_OPEN)
-		moves_follow(c, f, a, h);
+		moves_follow(c, f, a, h, syn);
 }
 
 static void on_frame(struct control *c, const struct arrival *a)

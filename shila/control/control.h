@@ -335,7 +335,8 @@ void offering_timer(struct ctl_flow *f);
 void moves_path_died(struct control *c, struct peer_path *pp);
 void moves_path_renewed(struct control *c, struct peer_path *pp);
 void moves_path_up(struct control *c, struct peer_path *pp);
-void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h);
+void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,
+		  bool syn); /* @syn: DATA with a SYN, whose ack nobody checked */
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p);
 void moves_announce(struct ctl_flow *f);
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp); /* client: counts, sets f->path */

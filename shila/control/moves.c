@@ -10,6 +10,7 @@
 
 #define ANNOUNCE_TIMES 3
 #define ANNOUNCE_MS    60
+#define MOVE_PROBE_US  1000000 /* how long the answer to a PROBE of a move is waited for */
 
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 {
@@ -199,10 +200,16 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 
 static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 {
-	struct frame_probe p = { .id = ++c->next_probe, .sent_us = control_now_us() };
+	struct frame_probe p = { .id = c->next_probe + 1, .sent_us = control_now_us() };
 	uint8_t frame[64];
 	int len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
 
+	/* Datagrams come faster than the answer: one question at a time, or none is ever answered. */
+	if (f->move_tmpl && f->move_epoch == epoch && p.sent_us - f->move_sent_us < MOVE_PROBE_US) {
+		tmpl_put(t);
+		return;
+	}
+	c->next_probe = p.id;
 	c->moves_probed += !f->move_tmpl;
 	tmpl_put(f->move_tmpl);
 	f->move_tmpl = t;
@@ -214,9 +221,12 @@ static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, ui
 	c->n.probes_tx++;
 }
 
-void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h)
+void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,
+		  bool syn)
 {
 	int8_t newer = (int8_t)(h->epoch - f->epoch);
+	/* The worker checked the TCP ack of DATA, but not in a SYN, nor before it knew the flow. */
+	bool vouched = h->type == FRAME_DATA && a->verdict == VERDICT_CONTROL && !syn;
 	struct tmpl *t;
 
 	/* Equal epoch: the server takes renewed bytes of the same path; the client ignores. */
@@ -243,18 +253,17 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		 */
 		if (f->tmpl && (same_interfaces(t->path, f->tmpl->path) ?
 					t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s :
-					h->type == FRAME_DATA)) {
+					vouched)) {
 			adopt(f, t, f->epoch);
 		} else {
 			tmpl_put(t); /* no answer: the worker asks again, but not with every segment */
 		}
 		return;
 	}
-	/* The worker checked the TCP ack of DATA; without one the path itself must answer first. */
-	if (h->type == FRAME_DATA)
+	if (vouched)
 		adopt(f, t, h->epoch);
 	else
-		probe_move(c, f, t, h->epoch);
+		probe_move(c, f, t, h->epoch); /* the path itself must answer first */
 }
 
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p)

@@ -52,10 +52,10 @@ struct flow {
 	uint8_t saw, told; /* FLOW_SAW_*: seen, and told to control */
 	uint16_t datagram_id;
 	/* TCP: what both directions reached; for RST, and to check frames of a newer epoch */
-	bool seq_valid, in_valid;
+	bool seq_valid, in_valid, ack_valid; /* are the next three known? */
 	uint32_t out_next; /* one beyond the highest sequence number sent */
 	uint32_t in_next;  /* one beyond the highest delivered */
-	uint32_t in_ack;   /* highest ack received */
+	uint32_t in_ack;   /* highest ack received of what was sent */
 	uint32_t out_ack;  /* last ack sent: where the local kernel is */
 	uint32_t hash;	   /* of the key, kept by flow_table */
 	struct flow_stats stats;

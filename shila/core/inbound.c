@@ -190,6 +190,7 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 	struct thin_tcp thin;
 	uint32_t len, end;
 	enum verdict v = VERDICT_PASS;
+	bool sent; /* it acknowledges what we really sent */
 
 	if (!f->tcp)
 		return VERDICT_FRAME_STATE;
@@ -199,22 +200,25 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 		return VERDICT_CONTROL;
 	len = (uint32_t)r->left;
 	end = thin.seq + len + !!(thin.flags & TCP_FIN);
+	sent = f->seq_valid && (int32_t)(f->out_next - thin.ack) >= 0;
 	if (h->epoch != f->epoch || renewed(pkt, f->tmpl)) {
 		/*
-		 * The other side moved, or follows us late. Newer and plausible (an ack of what we
-		 * really sent): control makes the new template. In any case the bytes are good.
+		 * The other side moved, or follows us late. Newer and plausible (an ack inside of what
+		 * we sent): control makes the new template. In any case the bytes are good.
 		 */
 		bool newer = (int8_t)(h->epoch - f->epoch) >= 0;
-		bool plausible = f->seq_valid && (int32_t)(f->out_next - thin.ack) >= 0;
+		bool recent = !f->ack_valid || (int32_t)(thin.ack - f->in_ack) >= -MOVE_ACK_SLACK;
 
-		if (newer && plausible && (f->server || h->epoch != f->epoch) && may_ask(f, now_ms))
+		if (newer && sent && recent && (f->server || h->epoch != f->epoch) && may_ask(f, now_ms))
 			v = VERDICT_CONTROL; /* which gets a copy; the segment itself goes on */
 	}
 	if (!f->in_valid || (int32_t)(end - f->in_next) > 0)
 		f->in_next = end;
-	if (!f->in_valid || (int32_t)(thin.ack - f->in_ack) > 0)
-		f->in_ack = thin.ack;
 	f->in_valid = true;
+	if (sent && (!f->ack_valid || (int32_t)(thin.ack - f->in_ack) > 0)) {
+		f->in_ack = thin.ack;
+		f->ack_valid = true;
+	}
 	if (f->server)
 		f->saw |= FLOW_SAW_HEARD;
 	if (thin.flags & TCP_FIN)
@@ -276,19 +280,18 @@ static enum verdict deliver_packet(struct inbound *in, struct flow *f, uint8_t *
 		return VERDICT_FRAME_MALFORMED;
 	flow_count(&f->stats.rx_bytes, len - ip.l4_off);
 	inbound_flush_flow(in, f);
-	return in->write(in->ctx, f->tun, iov, 2);
+	in->verdicts[in->write(in->ctx, f->tun, iov, 2)]++;
+	return VERDICT_PASS;
 }
 
 /* Two halves of one packet, in either order; the first to come waits in a slot. */
-static enum verdict take_fragment(struct inbound *in, struct flow *f, const struct frame_hdr *h,
-				  struct rd *r)
+static enum verdict take_fragment(struct inbound *in, struct flow *f, uint16_t id, bool last,
+				  const struct rd *r)
 {
 	uint32_t index = flow_table_index(in->table, f);
-	bool last = h->flags & FRAME_FLAG_LAST;
 	enum verdict v;
-	uint16_t id;
 
-	if (frame_parse_datagram(r, h, &id) < 0 || r->left > INBOUND_FRAG_BYTES / 2)
+	if (r->left > INBOUND_FRAG_BYTES / 2)
 		return VERDICT_FRAME_MALFORMED;
 	for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++) {
 		struct frag *g = &in->frags[i];
@@ -315,6 +318,30 @@ static enum verdict take_fragment(struct inbound *in, struct flow *f, const stru
 	g->len = (uint16_t)r->left;
 	memcpy(g->bytes, r->p, r->left);
 	return VERDICT_PASS;
+}
+
+static enum verdict take_datagram(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,
+				  const struct frame_hdr *h, struct rd *r, uint32_t wire, uint64_t now_ms)
+{
+	int8_t newer = (int8_t)(h->epoch - f->epoch);
+	bool moved = newer > 0 || (!newer && f->server && renewed(pkt, f->tmpl));
+	enum verdict v;
+	uint16_t id;
+
+	if (frame_parse_datagram(r, h, &id) < 0)
+		return VERDICT_FRAME_MALFORMED;
+	flow_count(&f->stats.rx_wire_bytes, wire);
+	flow_count(&f->stats.rx_segments, 1);
+	moved = moved && may_ask(f, now_ms);
+	if (h->flags & FRAME_FLAG_FRAG) {
+		v = take_fragment(in, f, id, h->flags & FRAME_FLAG_LAST, r);
+	} else if (moved && r->left <= sizeof(in->copy)) {
+		memcpy(in->copy, r->p, r->left); /* control gets the frame as it came */
+		v = deliver_packet(in, f, in->copy, r->left);
+	} else {
+		v = deliver_packet(in, f, (uint8_t *)(uintptr_t)r->p, r->left);
+	}
+	return v == VERDICT_PASS && moved ? VERDICT_CONTROL : v;
 }
 
 static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
@@ -344,13 +371,10 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 	if (f->server)
 		f->saw |= FLOW_SAW_HEARD;
 	if (h.type == FRAME_ALIVE)
-		return f->slow || h.epoch != f->epoch || (f->server && renewed(pkt, f->tmpl)) ? VERDICT_CONTROL :
-												VERDICT_PASS;
-	flow_count(&f->stats.rx_wire_bytes, wire);
-	flow_count(&f->stats.rx_segments, 1);
-	if (h.flags & FRAME_FLAG_FRAG)
-		return take_fragment(in, f, &h, &r);
-	return deliver_packet(in, f, (uint8_t *)(uintptr_t)r.p, r.left);
+		return f->slow || (int8_t)(h.epoch - f->epoch) > 0 || (f->server && renewed(pkt, f->tmpl)) ?
+			       VERDICT_CONTROL :
+			       VERDICT_PASS;
+	return take_datagram(in, f, pkt, &h, &r, wire, now_ms);
 }
 
 enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t outer_len,

@@ -50,6 +50,7 @@ struct inbound {
 		uint8_t bytes[INBOUND_FRAG_BYTES];
 	} frags[INBOUND_FRAG_SLOTS];
 	unsigned int next_frag;
+	uint8_t copy[65536]; /* of a datagram that control gets too, to be changed */
 };
 
 /**
