@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/core/flow.h"
+
+#include "tests/unit/check.h"
+#include "tests/unit/core/world.h"
+
+#define FLOWS 60 /* few keys for few buckets: 128 of them, with collisions all the time */
+
+/* The model: which slot a key leads to (0: none), and which slots are in use. */
+static struct {
+	uint32_t by_key[200];
+	uint16_t key_of[FLOWS + 1];
+	bool used[FLOWS + 1];
+} model;
+
+static struct flow_key key_nr(uint32_t n)
+{
+	struct flow_key k = { .side = n % 3, .proto = n & 1 ? 6 : 17, .local_port = (uint16_t)(n * 7),
+			      .remote_port = (uint16_t)(n / 2) };
+
+	k.local = n % 5 ? ip("10.0.0.1") : ip("fd00::1");
+	k.remote = n % 5 ? ip("10.1.0.1") : ip("fd00:1::1");
+	k.remote.b[k.remote.len - 1] = (uint8_t)n;
+	return k;
+}
+
+static bool agrees(struct flow_table *t)
+{
+	uint32_t used = 0;
+
+	for (uint32_t n = 0; n < 200; n++) {
+		struct flow_key k = key_nr(n);
+		struct flow *f = flow_table_find(t, &k);
+
+		if ((f ? flow_table_index(t, f) : 0) != model.by_key[n])
+			return false;
+	}
+	for (uint32_t i = 1; i <= FLOWS; i++) {
+		used += model.used[i];
+		if (!!flow_table_get(t, i) != model.used[i])
+			return false;
+	}
+	return used == t->used;
+}
+
+static bool one_step(struct flow_table *t)
+{
+	uint32_t slot = 1 + rnd(FLOWS), n = rnd(200);
+
+	if (model.used[slot]) {
+		flow_table_remove(t, slot);
+		model.used[slot] = false;
+		if (model.by_key[model.key_of[slot]] == slot)
+			model.by_key[model.key_of[slot]] = 0;
+	} else {
+		struct flow f = { .key = key_nr(n), .tun = (uint8_t)slot };
+
+		/* A key that is there already is taken over; the older flow keeps its slot. */
+		if (flow_table_insert(t, slot, &f) != &t->slots[slot])
+			return false;
+		model.used[slot] = true;
+		model.key_of[slot] = (uint16_t)n;
+		model.by_key[n] = slot;
+	}
+	return true;
+}
+
+static void test_model(void)
+{
+	static const uint64_t seeds[] = { 0, 1, 0xffffffffffffffff, 0x9E3779B97F4A7C15 };
+
+	for (size_t s = 0; s < sizeof(seeds) / sizeof(seeds[0]); s++) {
+		struct flow_table t;
+		bool fine = true;
+
+		memset(&model, 0, sizeof(model));
+		CHECK("init", !flow_table_init(&t, FLOWS, seeds[s]));
+		for (int i = 0; i < 5000 && fine; i++)
+			fine = one_step(&t) && (i % 8 || agrees(&t));
+		CHECK("as the model says, after every few of 5000 steps", fine && agrees(&t));
+		flow_table_fini(&t);
+	}
+}
+
+/* Keys whose homes are the last buckets: chains that wrap around, removed in every order. */
+static void test_wrap_around(void)
+{
+	struct flow_table t;
+	uint32_t keys[6], found = 0;
+	bool fine = true;
+
+	flow_table_init(&t, 8, 99); /* 16 buckets */
+	for (uint32_t n = 0; found < 6; n++) {
+		struct flow_key k = key_nr(n);
+
+		if ((flow_key_hash(&k, 99) & t.mask) >= 14)
+			keys[found++] = n;
+	}
+	for (uint32_t order = 0; order < 720; order++) {
+		uint32_t left[6] = { 0, 1, 2, 3, 4, 5 }, code = order;
+
+		for (uint32_t i = 0; i < 6; i++)
+			flow_table_insert(&t, i + 1, &(struct flow){ .key = key_nr(keys[i]) });
+		for (uint32_t n = 6; n; n--) {
+			uint32_t pick = code % n;
+
+			code /= n;
+			flow_table_remove(&t, left[pick] + 1);
+			left[pick] = left[n - 1];
+			for (uint32_t i = 0; i + 1 < n; i++) {
+				struct flow_key k = key_nr(keys[left[i]]);
+
+				fine &= flow_table_find(&t, &k) == &t.slots[left[i] + 1];
+			}
+		}
+		for (uint32_t b = 0; b <= t.mask; b++)
+			fine &= !t.buckets[b];
+	}
+	CHECK("720 orders of removal of a chain over the end", fine);
+	flow_table_fini(&t);
+}
+
+static void test_every_field_counts(void)
+{
+	struct flow_key k = key_nr(4), k6 = key_nr(5), other;
+	struct flow_table t;
+
+	flow_table_init(&t, 4, 3);
+	flow_table_insert(&t, 1, &(struct flow){ .key = k });
+	flow_table_insert(&t, 2, &(struct flow){ .key = k6 });
+	CHECK("found", flow_table_find(&t, &k) == &t.slots[1] && flow_table_find(&t, &k6) == &t.slots[2]);
+#define OTHER(why, base, change)                                                                   \
+	other = base;                                                                              \
+	other.change;                                                                              \
+	CHECK(why, !flow_table_find(&t, &other) && !flow_key_eq(&other, &base))
+	OTHER("another namespace", k, side ^= 1);
+	OTHER("another protocol", k, proto ^= 1);
+	OTHER("another local port", k, local_port ^= 0x100);
+	OTHER("another remote port", k, remote_port ^= 1);
+	OTHER("another local address", k, local.b[3] ^= 1);
+	OTHER("another remote address", k, remote.b[0] ^= 1);
+	OTHER("the upper half of an IPv6 address", k6, local.b[1] ^= 1);
+	OTHER("the lower half of it", k6, remote.b[9] ^= 1);
+	OTHER("IPv6 with the bytes of IPv4", k, local.len = 16);
+#undef OTHER
+	CHECK("another seed, another hash", flow_key_hash(&k, 1) != flow_key_hash(&k, 2));
+	CHECK("index 0 is none", !flow_table_get(&t, 0));
+	CHECK("beyond the table", !flow_table_get(&t, 5) && !flow_table_get(&t, UINT32_MAX));
+	flow_table_remove(&t, 3);
+	flow_table_remove(&t, 0);
+	CHECK("removing nothing removes nothing", t.used == 2);
+	flow_table_fini(&t);
+}
+
+static void test_templates_are_dropped(void)
+{
+	struct end *a = end_new("1-64512,10.0.0.1", 31000), *b = end_new("1-64513,10.0.0.2", 31000);
+	struct tmpl *t = tmpl_get(make_tmpl(a, b, 2, 1400));
+
+	flow_table_insert(&a->table, 7, &(struct flow){ .key = key_nr(1), .tmpl = t });
+	flow_table_insert(&a->table, 8, &(struct flow){ .key = key_nr(2), .tmpl = tmpl_get(t) });
+	CHECK("ours, and two of flows", atomic_load(&t->refs) == 3);
+	flow_table_remove(&a->table, 7);
+	CHECK("with the flow", atomic_load(&t->refs) == 2);
+	flow_table_fini(&a->table);
+	CHECK("and with the table", atomic_load(&t->refs) == 1);
+	tmpl_put(t);
+	end_free(a);
+	end_free(b);
+}
+
+const struct unit_test unit_tests[] = {
+	{ "random operations against a model", test_model },
+	{ "removal from a chain over the end", test_wrap_around },
+	{ "every field of the key counts", test_every_field_counts },
+	{ "templates are dropped", test_templates_are_dropped },
+	{ 0 },
+};
