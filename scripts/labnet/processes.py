@@ -64,8 +64,8 @@ def in_namespaces(names):
     return found
 
 
-def stop(idents, grace_s):
-    """SIGTERM, then SIGKILL after the grace time, and waits until all are gone."""
+def stop(idents, grace_s, first=signal.SIGTERM):
+    """SIGTERM, or another first signal, then SIGKILL after the grace time; waits until all are gone."""
     fds = {}
     for ident in idents:
         try:
@@ -77,7 +77,7 @@ def stop(idents, grace_s):
         else:
             os.close(fd)
     try:
-        for sig, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5)):
+        for sig, wait_s in ((first, grace_s), (signal.SIGKILL, 5)):
             for fd in fds:
                 try:
                     signal.pidfd_send_signal(fd, sig)
