@@ -13,6 +13,11 @@
     cli        command line and output
 """
 
+import os
+
+# tc and nft are in sbin; the PATH that comes through sudo may be that of a user, who has no sbin.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
 
 class LabError(Exception):
     """Something the user should read: one sentence, maybe with a second line on what to do."""
