@@ -59,8 +59,12 @@ def _remove(name, screen):
     if not wanted:
         screen.say("nothing to remove")
     for n in wanted:
+        net = network.Network.load(n)
+        if net.busy:
+            screen.say(f"{n}: is still at work and removes itself; Ctrl-C ends it")
+            continue
         with stopping.shielded():
-            network.Network.load(n).remove()
+            net.remove()
         screen.say(f"{n}: removed")
     return 0
 
@@ -92,6 +96,7 @@ def _run(args, screen):
         # One signal is enough, and none may stop the cleaning up.
         stopping.ignore()
         if keep:
+            net.keep()
             _how_to_use(screen, net)
         else:
             try:

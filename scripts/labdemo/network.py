@@ -80,6 +80,7 @@ class Network:
         self.shila = os.path.join(build, "shila", "cli", "shila")
         self.daemons = {}  # host: {"ident", "netns", "shilad"}
         self.programs = []  # idents
+        self.runner = processes.identify(os.getpid())  # who removes it; None once it is kept
         self.children = {}  # host: Popen of its daemon
         self.described = None
 
@@ -93,6 +94,7 @@ class Network:
             with open(os.path.join(network.directory, "demo.json"), encoding="utf-8") as f:
                 content = json.load(f)
             network.daemons, network.programs = content["daemons"], content["programs"]
+            network.runner = content["runner"]
         except (FileNotFoundError, ValueError):
             pass  # killed before the first program
         return network
@@ -100,8 +102,19 @@ class Network:
     def _save(self):
         path = os.path.join(self.directory, "demo.json")
         with open(path + ".new", "w", encoding="utf-8") as f:
-            json.dump({"daemons": self.daemons, "programs": self.programs}, f, indent=1)
+            json.dump({"daemons": self.daemons, "programs": self.programs, "runner": self.runner}, f,
+                      indent=1)
         os.replace(path + ".new", path)
+
+    def keep(self):
+        """Nobody looks after it from now on but --remove."""
+        self.runner = None
+        self._save()
+
+    @property
+    def busy(self):
+        """Is the demo that made it still at work, and not this one?"""
+        return self.runner is not None and self.runner["pid"] != os.getpid() and processes.alive(self.runner)
 
     def log_path(self, host):
         return os.path.join(self.directory, f"{host}.log")
@@ -113,6 +126,7 @@ class Network:
         """The lab, and a daemon on either host."""
         os.makedirs(BASE, mode=0o700, exist_ok=True)
         os.mkdir(self.directory, mode=0o700)
+        self._save()
         build = {"kind": "leaf", "links": paths, "rate": rate, "mtu": None, "underlay": "ipv4",
                  "hosts_per_as": None, "link_mtu": {}, "link_rate": {}}
         options = {"bfd": True, "path_lifetime": None, "log_level": "info", "timeout_s": 30}
