@@ -101,7 +101,7 @@ class Demo:
             if self.screen.due():
                 self._picture(watch, f"{have * 100 // size} % of {size / 1e6:.1f} MB")
 
-        t = traffic.transfer(self.network, MANY, size, TRANSFER_S * 10, tick)
+        t = traffic.transfer(self.network, MANY, size, TRANSFER_S * 5, tick)
         watch.update(self.network.flows())
         if t.good:
             self.screen.step(f"the file has arrived, sha256 {t.received_sha256[:16]}... at both ends", "green")

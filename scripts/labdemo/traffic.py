@@ -119,6 +119,7 @@ def transfer(network, address, size, limit_s, on_tick):
                 break
             network.check()
             if now - began > limit_s:
+                t.longest_pause_s = max(t.longest_pause_s, now - grew)
                 t.problem = f"not over after {limit_s:.0f} s: {have} of {size} bytes arrived"
                 break
             if sender.poll():
