@@ -73,6 +73,7 @@ struct worker {
 	struct underlay_rx rx;
 	struct ring up, down;
 	bool up_fresh; /* something was put into @up since control was woken */
+	uint64_t orders_lost; /* control's: its own queue was full */
 	uint64_t unknown_s;
 	unsigned int unknown_n;
 	uint64_t verdicts[VERDICT_COUNT]; /* of the current batch */
@@ -486,8 +487,10 @@ static struct order *order_reserve(struct worker *w, enum order_type type, uint3
 {
 	struct order *o = ring_reserve(&w->down, sizeof(*o) + len);
 
-	if (!o)
+	if (!o) {
+		w->orders_lost++;
 		return NULL;
+	}
 	memset(o, 0, sizeof(*o));
 	o->type = type;
 	o->slot = slot;
@@ -600,6 +603,11 @@ void worker_done(struct worker *w)
 const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot)
 {
 	return &w->table.slots[slot].stats;
+}
+
+uint64_t worker_orders_lost(const struct worker *w)
+{
+	return w->orders_lost;
 }
 
 const struct worker_stats *worker_get_stats(const struct worker *w)

@@ -93,6 +93,7 @@ void worker_kick(struct worker *w);
 
 /* worker_flow() - The flow in a slot, for reading its stats only. */
 const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot);
+uint64_t worker_orders_lost(const struct worker *w); /* orders that found the queue full */
 const struct worker_stats *worker_get_stats(const struct worker *w);
 
 #endif

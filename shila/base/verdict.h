@@ -37,7 +37,10 @@
 	X(NO_FLOW, "drop.no_flow", "a TCP segment that belongs to no flow")                        \
 	X(NOT_ALLOWED, "drop.not_allowed", "the peer is not in ingress.allow")                     \
 	X(NOT_SERVED, "drop.not_served", "the port is not in ingress.serve")                       \
-	X(LIMIT_FLOWS, "drop.limit_flows", "a limit on the number of flows was reached")           \
+	X(LIMIT_FLOWS, "drop.limit_flows", "limits.flows was reached")                             \
+	X(LIMIT_PEER_FLOWS, "drop.limit_flows_per_peer", "a peer has limits.flows_per_peer flows") \
+	X(LIMIT_HALF_OPEN, "drop.limit_half_open", "a peer has limits.half_open_per_peer flows that it opened and left") \
+	X(LIMIT_PEERS, "drop.limit_peers", "limits.peers was reached")                             \
 	X(LIMIT_OPENS, "drop.limit_opens", "a peer opens flows faster than it may")                \
 	X(LIMIT_POOL, "drop.limit_pool", "no free address in ingress.pool")                        \
 	X(LIMIT_HELD, "drop.limit_held", "too many connections wait for a path")                   \

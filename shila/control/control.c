@@ -12,6 +12,7 @@
 
 #define CONTACT_BATCH 64 /* datagrams of one wake-up */
 #define CLOSE_BURST   16 /* in a millisecond: a CLOSE is sent once, and routers drop what comes in bursts */
+#define UNKNOWN_PER_SECOND 100
 #define UP_BATCH      256 /* messages of one worker in a row */
 
 uint64_t control_random(void)
@@ -103,7 +104,7 @@ static struct path *reversed_path(struct control *c, const struct arrival *a, ui
 	return p;
 }
 
-struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t mtu)
+struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t port, uint16_t mtu)
 {
 	struct path *p = reversed_path(c, a, mtu);
 	struct scion_path_meta meta;
@@ -111,7 +112,7 @@ struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint
 
 	if (!p)
 		return NULL;
-	t = tmpl_new(p, &c->s.local, a->udp.dst_port, &a->peer, a->udp.src_port);
+	t = tmpl_new(p, &c->s.local, port, &a->peer, a->udp.src_port);
 	path_put(p);
 	if (t && a->pkt.path_len && !scion_path_check(a->pkt.path, a->pkt.path_len, &meta)) {
 		t->rx_infos_len = (uint8_t)(8 * meta.num_inf);
@@ -122,7 +123,7 @@ struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint
 
 void control_reply(struct control *c, const struct arrival *a, const uint8_t *frame, size_t len)
 {
-	struct tmpl *t = control_reply_tmpl(c, a, 0);
+	struct tmpl *t = control_reply_tmpl(c, a, a->udp.dst_port, 0);
 
 	if (t)
 		control_send_frame(c, a->socket, t, a->pkt.flow_id, frame, len);
@@ -209,11 +210,11 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 		return;
 	}
 	inet_ports(m->bytes, &ip, &key.local_port, &key.remote_port);
-	if (ip.proto == INET_PROTO_TCP && !ip.later_fragment) {
-		if (tcp_parse(m->bytes + ip.l4_off, m->len - ip.l4_off, &tcp) < 0) {
-			c->drops[VERDICT_TUN_MALFORMED]++;
-			return;
-		}
+	/* No kernel cuts TCP in pieces: its segments fit. */
+	if (ip.proto == INET_PROTO_TCP &&
+	    (ip.fragment || tcp_parse(m->bytes + ip.l4_off, m->len - ip.l4_off, &tcp) < 0)) {
+		c->drops[VERDICT_TUN_MALFORMED]++;
+		return;
 	}
 	f = flow_by_key(c, &key);
 	if (f && f->tmpl && f->state == FLOW_OPEN && !f->tcp && m->len > datagram_mtu(f->tmpl)) {
@@ -237,7 +238,7 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 			return;
 		}
 	}
-	opening_packet(c, m, &ip, ip.proto == INET_PROTO_TCP && !ip.later_fragment ? &tcp : NULL);
+	opening_packet(c, m, &ip, ip.proto == INET_PROTO_TCP ? &tcp : NULL);
 }
 
 /* ---- from the underlay ---- */
@@ -338,6 +339,15 @@ static void answer_unknown(struct control *c, const struct arrival *a, const str
 	uint8_t frame[64];
 	int len = frame_build_unknown(frame, sizeof(frame), &u);
 
+	uint64_t second = control_now_ms(c) / 1000;
+
+	/* Workers pass on few of them; the contact port has nobody before it. */
+	if (c->unknown_s != second) {
+		c->unknown_s = second;
+		c->unknown_n = 0;
+	}
+	if (c->unknown_n++ >= UNKNOWN_PER_SECOND)
+		return;
 	/* Nothing may elicit an answer larger than itself. */
 	if (len > 0 && (size_t)len <= a->udp.len) {
 		control_reply(c, a, frame, (size_t)len);
@@ -582,8 +592,10 @@ static int know_peers(struct control *c)
 			const struct scion_endpoint *e = &c->cfg->routes[i].via[v];
 			struct peer *p = peer_get(c, &e->addr);
 
-			if (!p)
-				return -ENOMEM;
+			if (!p) {
+				log_error("limits.peers: %u, fewer than the peers in routes", c->cfg->limits.peers);
+				return -E2BIG;
+			}
 			p->configured = true;
 			p->contact_port = e->port;
 			if (!p->set)

@@ -243,6 +243,8 @@ struct control {
 	struct path_set *sets;
 	struct pool *pool;
 	uint32_t held; /* packets held */
+	uint64_t unknown_s; /* UNKNOWNs sent in that second */
+	unsigned int unknown_n;
 	uint64_t refusal_log_s;
 	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
@@ -285,8 +287,8 @@ uint16_t control_port(const struct control *c, unsigned int socket);
 /* Sends a frame over @t from @socket; @flow_id is the SCION FlowID (index of our flow, or 1). */
 enum verdict control_send_frame(struct control *c, unsigned int socket, const struct tmpl *t,
 				uint32_t flow_id, const uint8_t *frame, size_t len);
-/* A template that answers @a: reversed path, to the source port. @mtu: 0: of the own AS. */
-struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t mtu);
+/* A template that answers @a: reversed path, from our @port to its source port. @mtu: 0: of the own AS. */
+struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t port, uint16_t mtu);
 void control_reply(struct control *c, const struct arrival *a, const uint8_t *frame, size_t len);
 const struct path_policy *control_policy(const struct control *c, const struct config_route *route);
 unsigned int control_worker_of(const struct control *c, uint16_t port_a, uint16_t port_b);
@@ -359,7 +361,10 @@ void path_set_join(struct path_set *s, struct peer *p);
 void path_set_ask(struct path_set *s, bool refresh);
 void path_sets_stop(struct control *c); /* closes handles */
 void path_sets_free(struct control *c); /* once the path source is closed */
-const struct path *path_set_match(const struct path_set *s, const struct path *reversed); /* by interface ids */
+/* Asks for the paths to an AS that nobody has a route to: what its received paths are called. */
+void path_set_want(struct control *c, struct isd_as ia);
+/* The path of a set with the interface ids of a received one, which has no AS numbers; or NULL. */
+const struct path *path_known(struct control *c, struct isd_as ia, const struct path *reversed);
 size_t peer_candidates(struct peer *p, const struct path_policy *policy, struct path_candidate *out,
 		       struct peer_path **pps, size_t max);
 
@@ -370,6 +375,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r);
 void probing_request(struct control *c, const struct arrival *a, struct rd *r);
 void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid); /* SCMP: look at once */
 void probing_now(struct control *c, struct peer *p);
+void probing_wake(struct control *c); /* flows came to a path */
 void peer_path_free(struct control *c, struct peer_path *pp);
 const char *path_state_str(enum path_state s);
 

@@ -18,8 +18,8 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 
 	if (old == pp)
 		return;
-	if (pp)
-		pp->flows++;
+	if (pp && !pp->flows++)
+		probing_wake(f->control);
 	f->path = pp;
 	if (old)
 		old->flows--; /* if it is gone, the next tick frees it: callers may be walking over it */
@@ -31,7 +31,7 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 static void send_alive(struct ctl_flow *f)
 {
 	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
-	uint8_t frame[FRAME_HDR_LEN];
+	uint8_t frame[FRAME_PROBE_LEN] = { 0 }; /* the peer answers with a PROBE: not larger than this */
 	struct wr w = wr_init(frame, sizeof(frame));
 
 	frame_build_hdr(&w, &h);
@@ -67,8 +67,9 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 	flow_use_path(f, pp);
 	f->path_changes++;
 	f->control->n.moves++;
-	log_info("%s: moved to a path of %u hops, mtu %u (move %u)", flow_str(f, text),
-		 pp->path->num_hops / 2u, pp->path->mtu_bytes, f->path_changes);
+	log_info("%s: moved to a path of %u link%s, MTU %u (move %u)", flow_str(f, text),
+		 pp->path->num_hops / 2u, pp->path->num_hops == 2 ? "" : "s", pp->path->mtu_bytes,
+		 f->path_changes);
 	if (f->state == FLOW_LINGER) {
 		send_alive(f); /* its timer goes on */
 		return;
@@ -198,14 +199,29 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 	log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);
 }
 
-static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
+/* Frames do not tell the MTU of the path they came on: only the path set can. */
+static struct tmpl *followed_tmpl(struct ctl_flow *f, const struct arrival *a)
+{
+	uint16_t mtu = f->tmpl ? f->tmpl->path->mtu_bytes : SCION_MIN_MTU;
+	struct tmpl *t = control_reply_tmpl(f->control, a, a->udp.dst_port, mtu);
+	const struct path *known = t ? path_known(f->control, a->peer.ia, t->path) : NULL;
+	bool same = t && f->tmpl && same_interfaces(t->path, f->tmpl->path);
+
+	if (!t || same || (known ? known->mtu_bytes : SCION_MIN_MTU) == t->mtu_bytes)
+		return t;
+	mtu = known ? known->mtu_bytes : SCION_MIN_MTU;
+	tmpl_put(t);
+	return control_reply_tmpl(f->control, a, a->udp.dst_port, mtu);
+}
+
+static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch, size_t asked_by)
 {
 	struct frame_probe p = { .id = c->next_probe + 1, .sent_us = control_now_us() };
 	uint8_t frame[64];
 	int len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
 
 	/* Datagrams come faster than the answer: one question at a time, or none is ever answered. */
-	if (f->move_tmpl && f->move_epoch == epoch && p.sent_us - f->move_sent_us < MOVE_PROBE_US) {
+	if (len < 0 || (size_t)len > asked_by || (f->move_tmpl && f->move_epoch == epoch && p.sent_us - f->move_sent_us < MOVE_PROBE_US)) {
 		tmpl_put(t);
 		return;
 	}
@@ -216,8 +232,7 @@ static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, ui
 	f->move_sent_us = p.sent_us;
 	f->move_epoch = epoch;
 	f->move_probe = p.id;
-	if (len > 0)
-		control_send_frame(c, f->worker, t, f->slot, frame, (size_t)len);
+	control_send_frame(c, f->worker, t, f->slot, frame, (size_t)len);
 	c->n.probes_tx++;
 }
 
@@ -234,7 +249,7 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		worker_asked_done(c->workers[f->worker], f->slot);
 		return;
 	}
-	t = control_reply_tmpl(c, a, f->tmpl ? f->tmpl->path->mtu_bytes : 0);
+	t = followed_tmpl(f, a);
 	if (!t || a->socket != f->worker) {
 		tmpl_put(t);
 		worker_asked_done(c->workers[f->worker], f->slot);
@@ -263,7 +278,7 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 	if (vouched)
 		adopt(f, t, h->epoch);
 	else
-		probe_move(c, f, t, h->epoch); /* the path itself must answer first */
+		probe_move(c, f, t, h->epoch, a->udp.len); /* the path itself must answer first */
 }
 
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p)

@@ -91,6 +91,7 @@ static bool offer_syn(struct ctl_flow *f, const struct frame_open *o, uint8_t tr
 {
 	struct control *c = f->control;
 	struct rd body = rd_init(o->body, o->body_len);
+	struct tcp_options parsed;
 	struct thin_tcp t;
 	struct tcp_build b;
 	uint8_t opts[40];
@@ -100,6 +101,10 @@ static bool offer_syn(struct ctl_flow *f, const struct frame_open *o, uint8_t tr
 		return false;
 	memcpy(opts, t.opts, t.opts_len);
 	f->isn = t.seq;
+	if (f->kind == FLOW_SUB && !tcp_options_parse(opts, t.opts_len, &parsed) && parsed.has_token) {
+		f->token = parsed.token; /* ours: a join names the receiver's token */
+		f->has_token = true;
+	}
 	b = (struct tcp_build){
 		.src = &f->key.remote, .dst = &f->key.local,
 		.src_port = f->key.remote_port, .dst_port = f->key.local_port,
@@ -160,8 +165,16 @@ static enum frame_reason admit(struct control *c, const struct arrival *a, const
 		return reason;
 	}
 	p = peer_get(c, &a->peer);
-	if (!p || p->flows >= c->cfg->limits.flows_per_peer || p->half_open >= c->cfg->limits.half_open_per_peer) {
-		c->drops[VERDICT_LIMIT_FLOWS]++;
+	if (!p) {
+		c->drops[VERDICT_LIMIT_PEERS]++;
+		return REASON_NO_RESOURCES;
+	}
+	if (p->flows >= c->cfg->limits.flows_per_peer) {
+		c->drops[VERDICT_LIMIT_PEER_FLOWS]++;
+		return REASON_NO_RESOURCES;
+	}
+	if (p->half_open >= c->cfg->limits.half_open_per_peer) {
+		c->drops[VERDICT_LIMIT_HALF_OPEN]++;
 		return REASON_NO_RESOURCES;
 	}
 	if (!peer_may_open(c, p)) {
@@ -218,26 +231,15 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	peer->flows++;
 	peer->half_open++;
 	flow_set_theirs(f, &o->from);
-	t = control_reply_tmpl(c, a, o->path_mtu);
-	if (t) {
-		/* Frames of this flow leave from the port of its worker. */
-		struct tmpl *own = tmpl_new(t->path, &c->s.local, c->s.worker_ports[f->worker], &a->peer,
-					    a->udp.src_port);
-
-		if (own) {
-			own->rx_infos_len = t->rx_infos_len;
-			memcpy(own->rx_infos, t->rx_infos, sizeof(t->rx_infos));
-			err = flow_install(f, own);
-			tmpl_put(own);
-		} else {
-			err = -ENOMEM;
-		}
-	}
+	/* Frames of this flow leave from the port of its worker, whichever was addressed. */
+	t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);
+	err = t ? flow_install(f, t) : -ENOMEM;
 	tmpl_put(t);
-	if (!t || err < 0) {
+	if (err < 0) {
 		flow_free(f);
 		return NULL;
 	}
+	path_set_want(c, a->peer.ia);
 	return f;
 }
 
@@ -250,17 +252,10 @@ static void open_again(struct ctl_flow *f, const struct arrival *a, const struct
 	f->reply_to = a->from;
 	f->reply_fd = a->socket;
 	if (!f->confirmed) { /* the answer follows the newest OPEN */
-		struct tmpl *t = control_reply_tmpl(c, a, o->path_mtu), *own = NULL;
+		struct tmpl *t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);
 
-		if (t) {
-			own = tmpl_new(t->path, &c->s.local, c->s.worker_ports[f->worker], &a->peer, a->udp.src_port);
-			if (own) {
-				own->rx_infos_len = t->rx_infos_len;
-				memcpy(own->rx_infos, t->rx_infos, sizeof(t->rx_infos));
-				flow_set_tmpl(f, own);
-			}
-		}
-		tmpl_put(t);
+		if (t)
+			flow_set_tmpl(f, t);
 	}
 	if (f->accepted) {
 		send_accept(f); /* one for this OPEN; with the SYN/ACK if it came meanwhile */

@@ -121,7 +121,7 @@ size_t peer_candidates(struct peer *p, const struct path_policy *policy, struct 
 	return n;
 }
 
-const struct path *path_set_match(const struct path_set *s, const struct path *reversed)
+static const struct path *match(const struct path_set *s, const struct path *reversed)
 {
 	for (size_t i = 0; s && i < s->num_paths; i++) {
 		const struct path *p = s->paths[i];
@@ -135,6 +135,26 @@ const struct path *path_set_match(const struct path_set *s, const struct path *r
 			return p;
 	}
 	return NULL;
+}
+
+void path_set_want(struct control *c, struct isd_as ia)
+{
+	struct path_set *s;
+
+	HASH_FIND(hh, c->sets, &ia, sizeof(ia), s);
+	if (s || HASH_COUNT(c->sets) >= c->cfg->limits.peers)
+		return;
+	s = path_set_get(c, ia);
+	if (s)
+		path_set_ask(s, false);
+}
+
+const struct path *path_known(struct control *c, struct isd_as ia, const struct path *reversed)
+{
+	struct path_set *s;
+
+	HASH_FIND(hh, c->sets, &ia, sizeof(ia), s);
+	return match(s, reversed);
 }
 
 /* ---- asking ---- */

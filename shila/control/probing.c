@@ -2,7 +2,8 @@
 
 /*
  * PROBE and PROBE-REPLY on the contact port: which path of a peer is up, with which RTT. Paths that
- * carry flows are probed often, the other paths of a peer in use seldom, dead ones until they are back.
+ * carry flows are probed often, the other paths of a peer with flows seldom, dead ones until they are
+ * back, and a peer without flows hardly ever.
  */
 #include "shila/control/control.h"
 
@@ -10,15 +11,16 @@
 #include <string.h>
 
 #define TICK_MS		   20
+#define TICK_IDLE_MS	   500 /* while no peer has flows and no probe is out */
 #define PROBE_USED_US	   100000
 #define PROBE_IDLE_US	   5000000
+#define PROBE_QUIET_US	   30000000 /* a peer without flows */
 #define PROBE_DOWN_US	   200000
 #define PROBE_TIMEOUT_MIN_US 100000
 #define PROBE_TIMEOUT_UNKNOWN_US 500000
 #define PROBE_MISSES	   3	  /* in a row: down */
 #define PROBE_GOOD	   3	  /* answers in a row: up again */
 #define PROBE_BURST	   64	  /* probes of one tick */
-#define ACTIVE_US	   10000000 /* traffic or an OPEN so recently: the peer is in use */
 #define WINDOW		   256	  /* probes that the loss ratio looks back on */
 
 const char *path_state_str(enum path_state s)
@@ -169,17 +171,14 @@ static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
 	c->n.probes_tx++;
 }
 
+/* How often, by what hangs on it. A peer without flows is only kept an eye on. */
 static uint64_t interval_us(const struct peer_path *pp)
 {
+	if (!pp->peer->flows)
+		return pp->peer->state == PEER_SILENT || pp->state == PATH_STATE_SUSPECT ? PROBE_IDLE_US : PROBE_QUIET_US;
 	if (pp->state == PATH_STATE_DOWN)
 		return PROBE_DOWN_US;
 	return pp->flows ? PROBE_USED_US : PROBE_IDLE_US;
-}
-
-/* Has the peer flows, or was it asked for lately? Else it costs nothing. */
-static bool in_use(const struct peer *p, uint64_t now_us)
-{
-	return p->flows || (p->heard_us && now_us - p->heard_us < ACTIVE_US);
 }
 
 static void on_tick(uv_timer_t *t)
@@ -187,11 +186,11 @@ static void on_tick(uv_timer_t *t)
 	struct control *c = t->data;
 	uint64_t now_us = control_now_us();
 	unsigned int budget = PROBE_BURST;
+	bool busy = false;
 	struct peer *p, *next;
 
 	HASH_ITER(hh, c->peers, p, next) {
-		bool used = in_use(p, now_us);
-
+		busy |= p->flows && p->paths;
 		for (struct peer_path *pp = p->paths, *pp_next; pp; pp = pp_next) {
 			pp_next = pp->next;
 			if (pp->gone && !pp->flows) {
@@ -201,24 +200,32 @@ static void on_tick(uv_timer_t *t)
 			if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
 				missed(c, pp);
 			/* The interval may have become shorter since: an idle path that carries a flow now. */
-			if (!used || pp->probe_id || !budget ||
-			    (now_us < pp->next_probe_us && now_us - pp->probe_sent_us < interval_us(pp)))
-				continue;
-			pp->next_probe_us = now_us + interval_us(pp);
-			send_probe(c, pp, now_us);
-			budget--;
+			if (!pp->probe_id && budget &&
+			    (now_us >= pp->next_probe_us || now_us - pp->probe_sent_us >= interval_us(pp))) {
+				pp->next_probe_us = now_us + interval_us(pp);
+				send_probe(c, pp, now_us);
+				budget--;
+			}
+			busy |= pp->probe_id != 0;
 		}
 	}
+	uv_timer_start(t, on_tick, busy ? TICK_MS : TICK_IDLE_MS, 0);
 	control_kick(c);
+}
+
+/* Something is to be probed soon: an idle tick is too slow. */
+void probing_wake(struct control *c)
+{
+	if (!c->stopping && uv_timer_get_due_in(&c->tick) > TICK_MS)
+		uv_timer_start(&c->tick, on_tick, TICK_MS, 0);
 }
 
 void probing_now(struct control *c, struct peer *p)
 {
-	(void)c;
-	p->heard_us = p->heard_us ? p->heard_us : control_now_us();
 	for (struct peer_path *pp = p->paths; pp; pp = pp->next)
 		if (!pp->srtt_us)
 			pp->next_probe_us = 0;
+	probing_wake(c);
 }
 
 void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid)
@@ -233,6 +240,7 @@ void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid)
 			/* One probe a tick at most, however many hints come: a forged one costs one. */
 			if (!pp->probe_id && now_us - pp->probe_sent_us > TICK_MS * 1000)
 				send_probe(c, pp, now_us);
+			probing_wake(c);
 		}
 	}
 }
@@ -290,7 +298,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 
 void probing_start(struct control *c)
 {
-	uv_timer_start(&c->tick, on_tick, TICK_MS, TICK_MS);
+	uv_timer_start(&c->tick, on_tick, TICK_MS, 0);
 }
 
 void probing_stop(struct control *c)

@@ -57,7 +57,7 @@ static const struct path *known_path(const struct ctl_flow *f)
 
 	if (f->path)
 		return f->path->path;
-	match = f->peer ? path_set_match(f->peer->set, f->tmpl->path) : NULL;
+	match = f->peer ? path_known(f->control, f->peer->addr.ia, f->tmpl->path) : NULL;
 	return match ? match : f->tmpl->path;
 }
 
@@ -225,8 +225,8 @@ static json_t *why_json(const struct path_set *s, const struct path *path, enum 
 		others++;
 		disjoint += !path_shared_links(s->paths[i], path);
 	}
-	return json_sprintf("%s; link-disjoint from %u of the %u others; %u links", use, disjoint, others,
-			    path->num_hops / 2u);
+	return json_sprintf("%s; link-disjoint from %u of the %u others; %u link%s", use, disjoint, others,
+			    path->num_hops / 2u, path->num_hops == 2 ? "" : "s");
 }
 
 json_t *report_paths(struct control *c, struct isd_as only, bool why)
@@ -368,8 +368,10 @@ static json_t *limits_json(struct control *c)
 	HASH_ITER(hh, c->sets, s, s_next)
 		paths = s->num_paths > paths ? s->num_paths : paths;
 	json_array_append_new(list, limit_json("flows", l->flows, flows, drop_count(c, VERDICT_LIMIT_FLOWS)));
-	json_array_append_new(list, limit_json("flows_per_peer", l->flows_per_peer, most, 0));
-	json_array_append_new(list, limit_json("half_open_per_peer", l->half_open_per_peer, half, 0));
+	json_array_append_new(list, limit_json("flows_per_peer", l->flows_per_peer, most,
+					       drop_count(c, VERDICT_LIMIT_PEER_FLOWS)));
+	json_array_append_new(list, limit_json("half_open_per_peer", l->half_open_per_peer, half,
+					       drop_count(c, VERDICT_LIMIT_HALF_OPEN)));
 	json_array_append_new(list, limit_json("opens_per_second_per_peer", l->opens_per_second_per_peer, 0,
 					       drop_count(c, VERDICT_LIMIT_OPENS)));
 	json_array_append_new(list, limit_json("pool_addresses_per_peer", l->pool_addresses_per_peer,
@@ -377,7 +379,8 @@ static json_t *limits_json(struct control *c)
 	json_array_append_new(list, limit_json("control_queue", l->control_queue, 0,
 					       drop_count(c, VERDICT_CONTROL_FULL)));
 	json_array_append_new(list, limit_json("held_syns", l->held_syns, c->held, drop_count(c, VERDICT_LIMIT_HELD)));
-	json_array_append_new(list, limit_json("peers", l->peers, HASH_COUNT(c->peers), 0));
+	json_array_append_new(list, limit_json("peers", l->peers, HASH_COUNT(c->peers),
+					       drop_count(c, VERDICT_LIMIT_PEERS)));
 	json_array_append_new(list, limit_json("paths_per_as", l->paths_per_as, paths, 0));
 	return list;
 }
@@ -385,11 +388,12 @@ static json_t *limits_json(struct control *c)
 static json_t *counters_json(struct control *c)
 {
 	json_t *o = json_object();
-	uint64_t trains_out = 0, trains_in = 0, segments_in = 0, reads = 0, writes = 0, sends = 0, recvs = 0;
+	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, reads = 0, writes = 0, sends = 0, recvs = 0;
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		const struct worker_stats *s = worker_get_stats(c->workers[w]);
 
+		lost += worker_orders_lost(c->workers[w]);
 		trains_out += flow_counter(&s->trains_out);
 		trains_in += flow_counter(&s->trains_in);
 		segments_in += flow_counter(&s->segments_in);
@@ -406,6 +410,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("tun_write_calls", writes);
 	COUNT("underlay_send_calls", sends);
 	COUNT("underlay_receive_calls", recvs);
+	COUNT("worker_orders_lost", lost);
 	COUNT("connections", c->n.connections);
 	COUNT("subflows", c->n.subflows);
 	COUNT("datagram_flows", c->n.datagrams);

@@ -20,6 +20,7 @@
 #define FRAME_FRAG_LEN	4  /* before the part of a packet in a DATAGRAM with FRAME_FLAG_FRAG */
 #define FRAME_MAX_WORKERS 8
 #define FRAME_CONTACT_PORT 31654
+#define FRAME_PROBE_LEN 24 /* PROBE and PROBE-REPLY with their header */
 
 /* Answers are never larger than what they answer, so an OPEN is as long as the largest ACCEPT. */
 #define FRAME_ACCEPT_MAX_BODY (FRAME_THIN_LEN + 4 + 40) /* with urgent pointer and all options */

@@ -21,6 +21,7 @@
 #define SCION_MAX_INF      3
 #define SCION_MAX_PATH_LEN (4 + 8 * SCION_MAX_INF + 12 * SCION_MAX_HOPS)
 #define SCION_UDP_HDR_LEN  8
+#define SCION_MIN_MTU      1280 /* that every link carries, after IPv6 */
 
 enum scion_path_type { SCION_PATH_EMPTY = 0, SCION_PATH_SCION = 1 };
 
