@@ -5,6 +5,7 @@
 Other files in the corpus directories (crashes that were found) are left alone.
 """
 import pathlib
+import struct
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -95,3 +96,53 @@ OPTIONS = {
 }
 for name, options in OPTIONS.items():
     write('tcp_options', name, options)
+
+
+# What fuzz_inbound and fuzz_outbound begin with is described there.
+def record(kind, flow, data):
+    return bytes([kind, flow]) + len(data).to_bytes(2, 'big') + data
+
+
+def thin(seq, flags=0x10, options=b''):
+    return struct.pack('>IIBBH', seq, 7, (20 + len(options)) // 4 << 4, flags, 500) + options
+
+
+DATA, DATAGRAM, ALIVE = b'\x07\x00\x00', b'\x08\x00\x00', b'\x06\x00\x00'
+DSS = make_frame.DSS
+udp4 = make_frame.udp_packet('10.7.1.1', '10.70.1.5', 40003, 5201, b'datagram' * 30)
+udp6 = make_frame.udp_packet('fd07::1', 'fd70:1::5', 40004, 5201, b'datagram')
+echo = make_frame.ip_packet('10.7.1.1', '10.70.1.5', 1, bytes.fromhex('08000000 9c45 0001'), 2)
+echo6 = make_frame.ip_packet('fd07::1', 'fd70:1::5', 58, bytes.fromhex('80000000 9c46 0001'), 2)
+quoted = make_frame.ip_packet('10.70.1.5', '10.7.1.1', 6, bytes.fromhex('14519c41 00000001 00000002 50100000 00000000'), 16)
+error = make_frame.ip_packet('10.7.1.1', '10.70.1.5', 1, unreachable + quoted, 2)
+INBOUND = {
+    'merge': b''.join(record(2, 0, DATA + thin(100 * i, 0x18 if i == 5 else 0x10, DSS) + b'x' * 100) for i in range(6)),
+    'two_flows': b''.join(record(2, i % 2, DATA + thin(10 * (i // 2)) + b'0123456789') for i in range(8)),
+    'flags': b''.join(record(2, 0, DATA + thin(0, 1 << i) + b'x' * (4 + i)) for i in range(8)),
+    'ack': record(2, 0, DATA + thin(1, 0x10)) * 3 + record(2, 1, ALIVE),
+    'moved': record(2, 0, b'\x07\x00\x05' + thin(1) + b'x') + record(2, 2, b'\x08\x00\x05' + udp4),
+    'datagrams': b''.join(record(2, f, DATAGRAM + p) for f, p in [(2, udp4), (3, udp6), (4, echo), (5, echo6), (0, error)]),
+    'parts': record(2, 2, b'\x08\x01\x00\0\x07\0\0' + udp4[:100]) + record(2, 2, b'\x08\x03\x00\0\x07\0\0' + udp4[100:]),
+    'parts_reversed': (record(2, 2, b'\x08\x03\x00\0\x07\0\0' + udp4[99:]) +
+                       record(2, 2, b'\x08\x01\x00\0\x07\0\0' + udp4[:99])),
+    'frames': b''.join(record(1, 0, load(v)) for v in sorted(VECTORS.glob('frame_*.hex'))),
+    'raw': record(0, 0, load(VECTORS / 'scion_up_down_delivered.hex')),
+}
+for name, data in INBOUND.items():
+    write('inbound', name, data)
+
+
+def vnet(flags=1, gso_type=0, gso_size=0):
+    return struct.pack('<BBHHHH', flags, gso_type, 0, gso_size, 20, 16)
+
+
+large = make_frame.ip_packet('10.7.1.1', '10.70.1.5', 6, segment[:32] + bytes(range(256)) * 11, 16)
+large6 = make_frame.ip_packet('fd07::1', 'fd70:1::5', 6, segment[:32] + bytes(range(256)) * 11, 16)
+OUTBOUND = {
+    'tso4': b'\x80' + vnet(1, 1, 500) + large, 'tso6': b'\x81' + vnet(1, 4, 100) + large6, 'single': b'\x80' + vnet() + large,
+    'ack': b'\x80' + vnet() + tcp4[:52], 'complete': b'\x80' + vnet(0) + tcp4, 'udp4': b'\x82' + vnet(0) + udp4,
+    'udp6': b'\x83' + vnet(1) + udp6, 'parts': b'\x82' + vnet(0) + large, 'echo': b'\x84' + vnet(0) + echo, 'echo6': b'\x85' + vnet(0) + echo6,
+    'no_flow': b'\x00' + vnet() + tcp4, 'tiny_segments': b'\x80' + vnet(1, 1, 1) + large[:1200],
+}
+for name, data in OUTBOUND.items():
+    write('outbound', name, data)
