@@ -3,6 +3,8 @@
 /* What a local program gets to hear when its packet goes nowhere. */
 #include "shila/control/control.h"
 
+#define REFUSALS_LOGGED_PER_S 20
+
 static void write_answer(struct control *c, unsigned int worker, uint8_t tun, int len)
 {
 	if (len > 0)
@@ -40,4 +42,90 @@ void answer_too_big(struct control *c, unsigned int worker, const struct up_msg 
 	write_answer(c, worker, m->tun,
 		     inet_build_too_big(c->packet, sizeof(c->packet), m->bytes, ip, mtu, &from));
 	c->drops[VERDICT_TOO_BIG]++;
+}
+
+/* ---- refusing ---- */
+
+/* A program that tries again and again must not fill the log. */
+static bool may_log(struct control *c)
+{
+	uint64_t second = control_now_ms(c) / 1000;
+
+	if (c->refusal_log_s != second) {
+		if (c->refusals_unlogged)
+			log_info("%u more refusals in that second", c->refusals_unlogged);
+		c->refusal_log_s = second;
+		c->refusals_logged = c->refusals_unlogged = 0;
+	}
+	if (c->refusals_logged++ < REFUSALS_LOGGED_PER_S)
+		return true;
+	c->refusals_unlogged++;
+	return false;
+}
+
+static void log_refused(struct ctl_flow *f, const char *sentence)
+{
+	char text[256];
+
+	/* A join is the kernel's own idea; the program notices nothing when one is refused. */
+	if (f->kind == FLOW_SUB)
+		log_debug("%s: refused: %s", flow_str(f, text), sentence);
+	else if (may_log(f->control))
+		log_info("%s: refused: %s", flow_str(f, text), sentence);
+}
+
+/* Answers the local program, says why once, and forgets the flow. */
+void flow_refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, const char *sentence)
+{
+	struct control *c = f->control;
+
+	c->drops[v]++;
+	log_refused(f, sentence);
+	for (unsigned int i = 0; i < f->num_held; i++)
+		answer_unreachable(c, f->worker, f->held[i], why);
+	flow_step(f, FLOW_EV_REFUSED);
+	flow_free(f);
+}
+
+void flow_refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentence)
+{
+	struct control *c = f->control;
+
+	log_refused(f, sentence);
+	for (unsigned int i = 0; i < f->num_held; i++) {
+		if (f->tcp)
+			answer_reset(c, f->worker, f->held[i], mptcp_reason);
+		else
+			answer_unreachable(c, f->worker, f->held[i], INET_UNREACH_PORT);
+	}
+	flow_step(f, FLOW_EV_REFUSED);
+	flow_free(f);
+}
+
+/* For a packet that no flow will be made for. */
+void packet_refuse(struct control *c, const struct up_msg *m, enum verdict v, enum inet_unreach why,
+			  const char *sentence)
+{
+	struct held_packet *h = control_hold(c, m);
+	char dst[IP_ADDR_STRLEN];
+	struct ip_pkt ip;
+	struct ip_addr to = { 0 };
+
+	c->drops[v]++;
+	if (!ip_parse(m->bytes, m->len, &ip))
+		to = ip_pkt_dst(&ip);
+	if (may_log(c))
+		log_info("connection to %s refused: %s", ip_addr_str(&to, dst), sentence);
+	if (h)
+		answer_unreachable(c, 0, h, why);
+	control_unhold(c, h);
+}
+
+void packet_reset(struct control *c, const struct up_msg *m, int mptcp_reason)
+{
+	struct held_packet *h = control_hold(c, m);
+
+	if (h)
+		answer_reset(c, 0, h, mptcp_reason);
+	control_unhold(c, h);
 }

@@ -7,8 +7,10 @@
  * addresses, and answers everything that is not an installed flow, by installing one in a worker.
  * All files of this folder share these structures; nobody outside sees them.
  *
- *     control.c   dispatch: what comes from workers and from the contact port
+ *     control.c   the thread's life, and what all others use: sending, holding packets
+ *     dispatch.c  what comes from workers and from the contact port, and who takes it
  *     opening.c   client side: SYN -> path -> OPEN -> ACCEPT
+ *     conns.c     connections: their plan of paths, their token, which path is next
  *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
  *     flows.c     flow records, their slots in the workers, state, timers, the end
  *     moves.c     paths of running flows: death, renewal, following the other side
@@ -297,6 +299,10 @@ void control_unhold(struct control *c, struct held_packet *h);
 uint64_t control_random(void);
 void control_kick(struct control *c);
 
+/* ---- dispatch.c ---- */
+void dispatch_workers(uv_async_t *handle);
+void dispatch_contact(uv_poll_t *handle, int status, int events);
+
 /* ---- flows.c ---- */
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b);
 struct ctl_flow *flow_by_key(struct control *c, const struct flow_key *key);
@@ -314,6 +320,7 @@ void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
 void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local);
 char *flow_str(const struct ctl_flow *f, char *buf); /* 256: "flow 12 tcp a:1 > b:2 (1-64513,10.0.0.1)" */
 void flow_drop_held(struct ctl_flow *f);
+void flow_send_alive(struct ctl_flow *f); /* the newest epoch, on the flow's path */
 
 /* ---- opening.c ---- */
 void opening_packet(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp);
@@ -324,8 +331,21 @@ void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t t
 void opening_paths_known(struct control *c, struct peer *p); /* flows that wait */
 void opening_confirm(struct ctl_flow *f);
 void opening_timer(struct ctl_flow *f);
+
+/* ---- conns.c ---- */
+struct conn *conn_new(struct ctl_flow *f, const struct config_route *route);
+void conn_add(struct conn *n, struct ctl_flow *f);
+void conn_leave(struct ctl_flow *f); /* the last one frees it */
+struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token token);
+/* From the options of the SYN/ACK; before that reaches the kernel, because a join may follow at once. */
+void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len);
+bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* false: there is no path */
+unsigned int conn_live_flows(const struct conn *n);
+/* The planned path that no flow has yet, dead ones last; NULL: all are taken. */
+struct peer_path *conn_next_path(const struct conn *n);
+/* @proven: only paths that are not suspect or down; else any that the connection does not use. */
+struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven);
 void conn_forget_path(struct control *c, struct peer_path *pp);
-void conn_leave(struct ctl_flow *f);
 
 /* ---- offering.c ---- */
 void offering_open(struct control *c, const struct arrival *a, struct rd *r);
@@ -382,6 +402,13 @@ const char *path_state_str(enum path_state s);
 /* ---- answers.c ---- */
 void answer_unreachable(struct control *c, unsigned int worker, const struct held_packet *h, enum inet_unreach why);
 void answer_reset(struct control *c, unsigned int worker, const struct held_packet *h, int mptcp_reason);
+/* Answer what the flow holds, log why, and free it. */
+void flow_refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, const char *sentence);
+void flow_refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentence);
+/* For a packet that no flow will be made for. */
+void packet_refuse(struct control *c, const struct up_msg *m, enum verdict v, enum inet_unreach why,
+		   const char *sentence);
+void packet_reset(struct control *c, const struct up_msg *m, int mptcp_reason);
 void answer_too_big(struct control *c, unsigned int worker, const struct up_msg *m, const struct ip_pkt *ip, uint16_t mtu);
 
 /* ---- for daemon.c ---- */

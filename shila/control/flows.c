@@ -246,6 +246,16 @@ void flow_saw(struct control *c, const struct up_msg *m)
 		linger(f);
 }
 
+void flow_send_alive(struct ctl_flow *f)
+{
+	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
+	uint8_t frame[FRAME_PROBE_LEN] = { 0 }; /* the peer may answer with a PROBE: not larger than this */
+	struct wr w = wr_init(frame, sizeof(frame));
+
+	frame_build_hdr(&w, &h);
+	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
+}
+
 /* ---- timers ---- */
 
 void flow_timer(struct ctl_flow *f, uint64_t ms)

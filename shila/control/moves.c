@@ -27,20 +27,9 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 
 /* ---- client: leaving a path ---- */
 
-/* With the newest epoch on the new path, so that the peer follows even if TCP has nothing to say. */
-static void send_alive(struct ctl_flow *f)
-{
-	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
-	uint8_t frame[FRAME_PROBE_LEN] = { 0 }; /* the peer answers with a PROBE: not larger than this */
-	struct wr w = wr_init(frame, sizeof(frame));
-
-	frame_build_hdr(&w, &h);
-	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
-}
-
 void moves_announce(struct ctl_flow *f)
 {
-	send_alive(f);
+	flow_send_alive(f);
 	f->announce_left--;
 	flow_timer(f, f->announce_left ? ANNOUNCE_MS : FLOW_IDLE_MS);
 }
@@ -71,39 +60,11 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 		 pp->path->num_hops / 2u, pp->path->num_hops == 2 ? "" : "s", pp->path->mtu_bytes,
 		 f->path_changes);
 	if (f->state == FLOW_LINGER) {
-		send_alive(f); /* its timer goes on */
+		flow_send_alive(f); /* its timer goes on */
 		return;
 	}
 	f->announce_left = ANNOUNCE_TIMES;
 	moves_announce(f);
-}
-
-/* The best living path beside those that the connection's other flows are on. */
-static struct peer_path *other_path(struct ctl_flow *f)
-{
-	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
-	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
-	const struct path *used[PATH_CHOICE_MAX_K];
-	size_t count, kept = 0, num_used = 0;
-	struct path_choice_params params = {
-		.k = 1, .share = f->conn->route->paths.share,
-		.metric = (enum path_metric)f->conn->route->paths.metric,
-	};
-	int i;
-
-	count = peer_candidates(f->peer, control_policy(f->control, f->conn->route), cand, pps,
-				PATH_CHOICE_MAX_PATHS);
-	for (size_t k = 0; k < count; k++) {
-		if (pps[k] == f->path || pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT)
-			continue;
-		cand[kept] = cand[k];
-		pps[kept++] = pps[k];
-	}
-	for (struct ctl_flow *o = f->conn->flows; o && num_used < PATH_CHOICE_MAX_K; o = o->conn_next)
-		if (o != f && o->path && o->path->state != PATH_STATE_DOWN)
-			used[num_used++] = o->path->path;
-	i = path_choice_one(cand, kept, used, num_used, &params, true);
-	return i < 0 ? NULL : pps[i];
 }
 
 void moves_path_died(struct control *c, struct peer_path *pp)
@@ -115,7 +76,7 @@ void moves_path_died(struct control *c, struct peer_path *pp)
 
 		if (f->path != pp || f->state < FLOW_OPEN || !f->conn)
 			continue;
-		to = other_path(f);
+		to = conn_other_path(f, true);
 		if (to)
 			move(f, to);
 		/* else it stays: TCP keeps trying, and another path may come back */
@@ -161,7 +122,7 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 			continue;
 		c->n.renewals++;
 		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
-			send_alive(f); /* the server may have nothing to hear for hours, and all to send */
+			flow_send_alive(f); /* the server may have nothing to hear for hours, and all to send */
 	}
 }
 

@@ -18,228 +18,6 @@
 #define OPENS_ON_A_PATH	    2 /* unanswered ones, then another path is tried */
 #define CONFIRM_TIMES	    3
 #define CONFIRM_MS	    1000
-#define REFUSALS_LOGGED_PER_S 20
-
-/* ---- connections ---- */
-
-static struct conn *conn_new(struct ctl_flow *f, const struct config_route *route)
-{
-	struct conn *n = calloc(1, sizeof(*n));
-
-	if (!n)
-		return NULL;
-	n->key.side = f->key.side;
-	n->route = route;
-	n->peer = f->peer;
-	return n;
-}
-
-static void conn_add(struct conn *n, struct ctl_flow *f)
-{
-	f->conn = n;
-	f->conn_next = n->flows;
-	n->flows = f;
-	n->num_flows++;
-}
-
-void conn_leave(struct ctl_flow *f)
-{
-	struct conn *n = f->conn;
-
-	if (!n)
-		return;
-	for (struct ctl_flow **at = &n->flows; *at; at = &(*at)->conn_next) {
-		if (*at == f) {
-			*at = f->conn_next;
-			break;
-		}
-	}
-	f->conn = NULL;
-	if (--n->num_flows)
-		return;
-	if (n->has_token)
-		HASH_DEL(f->control->conns, n);
-	free(n);
-}
-
-static struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token token)
-{
-	struct conn *n, probe = { .key = { side, token.v } };
-
-	HASH_FIND(hh, c->conns, &probe.key, sizeof(probe.key), n);
-	return n;
-}
-
-/* The token must be known before the SYN/ACK reaches the kernel: a join may follow at once. */
-static void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
-{
-	struct control *c = f->control;
-	struct tcp_options o;
-	struct conn *old;
-
-	if (f->kind != FLOW_MAIN || !f->conn || f->conn->has_token || tcp_options_parse(opts, len, &o) < 0)
-		return;
-	if (o.mptcp != MPTCP_CAPABLE || !o.has_sender_key)
-		return; /* the server fell back to plain TCP */
-	f->token = mptcp_token_of_key(o.sender_key);
-	f->has_token = true;
-	old = conn_by_token(c, f->key.side, f->token);
-	if (old) {
-		HASH_DEL(c->conns, old);
-		old->has_token = false;
-	}
-	f->conn->key.token = f->token.v;
-	HASH_ADD(hh, c->conns, key, sizeof(f->conn->key), f->conn);
-	f->conn->has_token = true;
-}
-
-void conn_forget_path(struct control *c, struct peer_path *pp)
-{
-	struct conn *n;
-
-	for (unsigned int w = 0; w < c->s.num_workers; w++) {
-		for (uint32_t i = 1; i < c->next_slot[w]; i++) {
-			n = c->slots[w][i]->conn;
-			for (unsigned int k = 0; n && k < n->num_planned; k++)
-				if (n->planned[k] == pp)
-					n->planned[k] = NULL;
-		}
-	}
-}
-
-/* ---- choice of paths ---- */
-
-static uint32_t interfaces_of_side(const struct control *c, uint8_t side)
-{
-	return side ? c->cfg->egress[side - 1].interfaces : 1;
-}
-
-/* Largest inner segment over a path, without IP and TCP header but with TCP options. */
-static uint16_t path_mss(const struct control *c, const struct peer_path *pp)
-{
-	size_t hdr = scion_hdr_len(&pp->peer->addr, &c->s.local, pp->path->raw_len) + SCION_UDP_HDR_LEN;
-	size_t frame = FRAME_HDR_LEN + FRAME_THIN_LEN;
-
-	return pp->path->mtu_bytes > hdr + frame + 88 ? (uint16_t)(pp->path->mtu_bytes - hdr - frame) : 88;
-}
-
-/* The set of paths for a new connection; false: there is none. */
-static bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
-{
-	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
-	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
-	uint32_t want = n->route->subflows ? n->route->subflows : interfaces_of_side(c, f->key.side);
-	struct path_choice_params params = {
-		.k = f->kind == FLOW_MAIN ? want : 1,
-		.share = n->route->paths.share,
-		.metric = (enum path_metric)n->route->paths.metric,
-	};
-	struct path_choice choice;
-	size_t count = peer_candidates(n->peer, control_policy(c, n->route), cand, pps, PATH_CHOICE_MAX_PATHS);
-
-	if (!count || path_choice_plan(cand, count, &params, &choice) < 0 || !choice.count)
-		return false;
-	n->num_planned = choice.count;
-	n->mss = UINT16_MAX;
-	for (unsigned int i = 0; i < choice.count; i++) {
-		n->planned[i] = pps[choice.index[i]];
-		if (path_mss(c, n->planned[i]) < n->mss)
-			n->mss = path_mss(c, n->planned[i]);
-	}
-	return true;
-}
-
-static bool in_use(const struct conn *n, const struct peer_path *pp)
-{
-	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
-		if (f->path == pp && f->state < FLOW_LINGER)
-			return true;
-	return false;
-}
-
-static unsigned int live_flows(const struct conn *n)
-{
-	unsigned int live = 0;
-
-	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
-		live += f->state < FLOW_LINGER;
-	return live;
-}
-
-/* The planned path that no flow of the connection has yet; dead ones last. NULL: all are taken. */
-static struct peer_path *conn_next_path(const struct conn *n)
-{
-	struct peer_path *dead = NULL;
-
-	for (unsigned int i = 0; i < n->num_planned; i++) {
-		struct peer_path *pp = n->planned[i];
-
-		if (!pp || in_use(n, pp))
-			continue;
-		if (pp->state != PATH_STATE_DOWN)
-			return pp;
-		dead = dead ? dead : pp;
-	}
-	return dead;
-}
-
-/* ---- refusing ---- */
-
-/* A program that tries again and again must not fill the log. */
-static bool may_log(struct control *c)
-{
-	uint64_t second = control_now_ms(c) / 1000;
-
-	if (c->refusal_log_s != second) {
-		if (c->refusals_unlogged)
-			log_info("%u more refusals in that second", c->refusals_unlogged);
-		c->refusal_log_s = second;
-		c->refusals_logged = c->refusals_unlogged = 0;
-	}
-	if (c->refusals_logged++ < REFUSALS_LOGGED_PER_S)
-		return true;
-	c->refusals_unlogged++;
-	return false;
-}
-
-static void log_refused(struct ctl_flow *f, const char *sentence)
-{
-	char text[256];
-
-	/* A join is the kernel's own idea; the program notices nothing when one is refused. */
-	if (f->kind == FLOW_SUB)
-		log_debug("%s: refused: %s", flow_str(f, text), sentence);
-	else if (may_log(f->control))
-		log_info("%s: refused: %s", flow_str(f, text), sentence);
-}
-
-/* Answers the local program, says why once, and forgets the flow. */
-static void refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, const char *sentence)
-{
-	struct control *c = f->control;
-
-	c->drops[v]++;
-	log_refused(f, sentence);
-	for (unsigned int i = 0; i < f->num_held; i++)
-		answer_unreachable(c, f->worker, f->held[i], why);
-	flow_step(f, FLOW_EV_REFUSED);
-	flow_free(f);
-}
-
-static void refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentence)
-{
-	struct control *c = f->control;
-
-	log_refused(f, sentence);
-	for (unsigned int i = 0; i < f->num_held; i++) {
-		if (f->tcp)
-			answer_reset(c, f->worker, f->held[i], mptcp_reason);
-		else
-			answer_unreachable(c, f->worker, f->held[i], INET_UNREACH_PORT);
-	}
-	flow_step(f, FLOW_EV_REFUSED);
-	flow_free(f);
-}
 
 /* ---- OPEN ---- */
 
@@ -371,12 +149,12 @@ static void start(struct ctl_flow *f)
 	if (f->kind == FLOW_SUB) {
 		flow_use_path(f, conn_next_path(n));
 		if (!f->path) {
-			refuse_reset(f, MPTCP_RST_RESOURCES, "surplus subflow: every path of this connection has one");
+			flow_refuse_reset(f, MPTCP_RST_RESOURCES, "surplus subflow: every path of this connection has one");
 			return;
 		}
 	} else {
 		if (!conn_plan(c, n, f)) {
-			refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer");
+			flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer");
 			return;
 		}
 		flow_use_path(f, conn_next_path(n));
@@ -398,7 +176,7 @@ static void wait_or_start(struct ctl_flow *f)
 		return;
 	}
 	if (s->known && !s->err && control_now_ms(c) - s->answered_ms < 1000) {
-		refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer's AS");
+		flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer's AS");
 		return;
 	}
 	path_set_ask(s, false);
@@ -416,7 +194,7 @@ void opening_paths_known(struct control *c, struct peer *p)
 		if (p->set->num_paths)
 			start(f);
 		else if (!p->set->err)
-			refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer's AS");
+			flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer's AS");
 		/* else: the source did not answer, and is asked again until the deadline */
 	}
 }
@@ -424,30 +202,10 @@ void opening_paths_known(struct control *c, struct peer *p)
 /* Another path for an OPEN that nobody answers. */
 static void try_other_path(struct ctl_flow *f)
 {
-	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
-	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
-	const struct path *used[PATH_CHOICE_MAX_K];
-	size_t num_used = 0, count, kept = 0;
-	struct path_choice_params params = {
-		.k = 1, .share = f->conn->route->paths.share,
-		.metric = (enum path_metric)f->conn->route->paths.metric,
-	};
-	int i;
+	struct peer_path *pp = conn_other_path(f, false);
 
-	count = peer_candidates(f->peer, control_policy(f->control, f->conn->route), cand, pps,
-				PATH_CHOICE_MAX_PATHS);
-	for (struct ctl_flow *o = f->conn->flows; o && num_used < PATH_CHOICE_MAX_K; o = o->conn_next)
-		if (o != f && o->path)
-			used[num_used++] = o->path->path;
-	for (size_t k = 0; k < count; k++) {
-		if (pps[k] == f->path || in_use(f->conn, pps[k]))
-			continue;
-		cand[kept] = cand[k];
-		pps[kept++] = pps[k];
-	}
-	i = path_choice_one(cand, kept, used, num_used, &params, true);
-	if (i >= 0) {
-		flow_use_path(f, pps[i]);
+	if (pp) {
+		flow_use_path(f, pp);
 		f->path_changes++;
 	}
 }
@@ -460,12 +218,12 @@ void opening_timer(struct ctl_flow *f)
 		const struct path_set *s = f->peer->set;
 
 		if (f->state == FLOW_WAITING) {
-			refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST,
+			flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST,
 			       s->err ? s->why : "the SCION daemon did not answer in time");
 			return;
 		}
 		peer_fail(c, f->peer);
-		refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "the peer does not answer: is shilad running there?");
+		flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "the peer does not answer: is shilad running there?");
 		return;
 	}
 	if (f->state == FLOW_WAITING) {
@@ -480,16 +238,6 @@ void opening_timer(struct ctl_flow *f)
 	f->rto_ms = f->rto_ms * 2 < OPEN_RTO_MAX_MS ? f->rto_ms * 2 : OPEN_RTO_MAX_MS;
 	send_open(f);
 	arm(f);
-}
-
-static void send_alive(struct ctl_flow *f)
-{
-	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
-	uint8_t frame[FRAME_HDR_LEN];
-	struct wr w = wr_init(frame, sizeof(frame));
-
-	frame_build_hdr(&w, &h);
-	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
 }
 
 /* ---- a packet of a local program ---- */
@@ -523,34 +271,6 @@ static void hold(struct ctl_flow *f, const struct up_msg *m)
 	}
 }
 
-/* For a packet that no flow will be made for. */
-static void refuse_packet(struct control *c, const struct up_msg *m, enum verdict v, enum inet_unreach why,
-			  const char *sentence)
-{
-	struct held_packet *h = control_hold(c, m);
-	char dst[IP_ADDR_STRLEN];
-	struct ip_pkt ip;
-	struct ip_addr to = { 0 };
-
-	c->drops[v]++;
-	if (!ip_parse(m->bytes, m->len, &ip))
-		to = ip_pkt_dst(&ip);
-	if (may_log(c))
-		log_info("connection to %s refused: %s", ip_addr_str(&to, dst), sentence);
-	if (h)
-		answer_unreachable(c, 0, h, why);
-	control_unhold(c, h);
-}
-
-static void reset_packet(struct control *c, const struct up_msg *m, int mptcp_reason)
-{
-	struct held_packet *h = control_hold(c, m);
-
-	if (h)
-		answer_reset(c, 0, h, mptcp_reason);
-	control_unhold(c, h);
-}
-
 /* The peer to use: the first that is not known to be silent. */
 static struct peer *route_peer(struct control *c, const struct config_route *r)
 {
@@ -572,7 +292,7 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 	struct ctl_flow *f = flow_new(c, key, key->local_port, key->remote_port);
 
 	if (!f) {
-		refuse_packet(c, m, VERDICT_LIMIT_FLOWS, INET_UNREACH_HOST, "limits.flows is reached");
+		packet_refuse(c, m, VERDICT_LIMIT_FLOWS, INET_UNREACH_HOST, "limits.flows is reached");
 		return;
 	}
 	f->kind = kind;
@@ -621,7 +341,7 @@ static void open_tcp(struct control *c, const struct up_msg *m, const struct flo
 		return;
 	}
 	if (!route || !m->side) {
-		refuse_packet(c, m, VERDICT_NO_ROUTE, INET_UNREACH_HOST,
+		packet_refuse(c, m, VERDICT_NO_ROUTE, INET_UNREACH_HOST,
 			      m->side ? "no route for it (routes[].to)" : "the ingress namespace is for servers only");
 		return;
 	}
@@ -630,12 +350,12 @@ static void open_tcp(struct control *c, const struct up_msg *m, const struct flo
 		conn = o.has_token ? conn_by_token(c, m->side, o.token) : NULL;
 		if (!conn) {
 			log_debug("join to an unknown connection (token %08x): RST", o.token.v);
-			reset_packet(c, m, MPTCP_RST_ERROR);
+			packet_reset(c, m, MPTCP_RST_ERROR);
 			return;
 		}
-		if (live_flows(conn) >= conn->num_planned || !conn_next_path(conn)) {
+		if (conn_live_flows(conn) >= conn->num_planned || !conn_next_path(conn)) {
 			log_debug("surplus join (token %08x): RST", o.token.v);
-			reset_packet(c, m, MPTCP_RST_RESOURCES);
+			packet_reset(c, m, MPTCP_RST_RESOURCES);
 			return;
 		}
 	} else if (o.mptcp == MPTCP_CAPABLE) {
@@ -657,7 +377,7 @@ void opening_packet(struct control *c, const struct up_msg *m, const struct ip_p
 	if (tcp && (!(tcp->flags & TCP_SYN) || tcp->flags & TCP_ACK)) {
 		c->drops[VERDICT_NO_FLOW]++;
 		if (!f) /* else it is about a connection that was given up, and must not end the new one */
-			reset_packet(c, m, -1);
+			packet_reset(c, m, -1);
 		return;
 	}
 	if (f && f->state < FLOW_OPEN && (!tcp || tcp->seq == f->isn)) {
@@ -667,7 +387,7 @@ void opening_packet(struct control *c, const struct up_msg *m, const struct ip_p
 	if (f && tcp && tcp->seq == f->isn) {
 		/* It crossed its SYN/ACK, or that was lost behind us: the server repeats it when it hears us. */
 		if (f->state == FLOW_OPEN && f->tmpl)
-			send_alive(f);
+			flow_send_alive(f);
 		return;
 	}
 	if (f)
@@ -678,7 +398,7 @@ void opening_packet(struct control *c, const struct up_msg *m, const struct ip_p
 	}
 	route = config_route_find(c->cfg, &key.remote);
 	if (!route || !m->side) {
-		refuse_packet(c, m, VERDICT_NO_ROUTE, INET_UNREACH_HOST,
+		packet_refuse(c, m, VERDICT_NO_ROUTE, INET_UNREACH_HOST,
 			      m->side ? "no route for it (routes[].to)" : "the ingress namespace is for servers only");
 		return;
 	}
@@ -768,7 +488,7 @@ void opening_confirm(struct ctl_flow *f)
 
 	f->confirm_left = flow_counter(&s->rx_segments) ? 0 : f->confirm_left - 1;
 	if (!flow_counter(&s->rx_segments))
-		send_alive(f);
+		flow_send_alive(f);
 	flow_timer(f, f->confirm_left ? CONFIRM_MS : FLOW_IDLE_MS);
 }
 
@@ -823,7 +543,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 	if (f->tcp && !acc.body_len) {
 		/* Bare: the peer's kernel takes its time. It sends the SYN/ACK once it heard us. */
 		control_kick(c); /* the worker must know where it comes from */
-		send_alive(f);
+		flow_send_alive(f);
 		return; /* the OPEN is repeated until the SYN/ACK is there */
 	}
 	if (!establish(f))
@@ -834,7 +554,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		opening_synack(f, &t, a->pkt.traffic_class);
 	} else {
 		if (f->num_held <= f->first_sent)
-			send_alive(f); /* nothing follows for now: the server must know that we are real */
+			flow_send_alive(f); /* nothing follows for now: the server must know that we are real */
 		flush_held(f, f->first_sent);
 		flow_timer(f, FLOW_IDLE_MS);
 	}
@@ -858,19 +578,21 @@ void opening_reject(struct control *c, const struct arrival *a, const struct fra
 	}
 	switch ((enum frame_reason)e.reason) {
 	case REASON_NOT_ALLOWED:
-		refuse(f, VERDICT_NOT_ALLOWED, INET_UNREACH_ADMIN, "the peer does not allow us (its ingress.allow)");
+		flow_refuse(f, VERDICT_NOT_ALLOWED, INET_UNREACH_ADMIN, "the peer does not allow us (its ingress.allow)");
 		return;
 	case REASON_NOT_SERVED:
-		refuse_reset(f, -1, "the peer does not serve this port (its ingress.serve)");
+		flow_refuse_reset(f, -1, "the peer does not serve this port (its ingress.serve)");
 		return;
 	case REASON_PORT_CLOSED:
-		refuse_reset(f, -1, f->kind == FLOW_SUB ? "the server's connection does not take it" :
-							  "nobody listens on this port at the peer");
+		if (f->kind == FLOW_SUB)
+			flow_refuse_reset(f, MPTCP_RST_ERROR, "the server's connection does not take it");
+		else
+			flow_refuse_reset(f, -1, "nobody listens on this port at the peer");
 		return;
 	case REASON_NO_MAIN_FLOW:
-		refuse_reset(f, MPTCP_RST_ERROR, frame_reason_str(e.reason));
+		flow_refuse_reset(f, MPTCP_RST_ERROR, frame_reason_str(e.reason));
 		return;
 	default:
-		refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, frame_reason_str(e.reason));
+		flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, frame_reason_str(e.reason));
 	}
 }

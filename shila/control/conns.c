@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Connections at the client: an MPTCP connection is planned as a whole, a set of paths when its main flow
+ * starts, and found again by the token of its joins. Plain TCP and DATAGRAM flows are connections of one.
+ */
+#include "shila/control/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct conn *conn_new(struct ctl_flow *f, const struct config_route *route)
+{
+	struct conn *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->key.side = f->key.side;
+	n->route = route;
+	n->peer = f->peer;
+	return n;
+}
+
+void conn_add(struct conn *n, struct ctl_flow *f)
+{
+	f->conn = n;
+	f->conn_next = n->flows;
+	n->flows = f;
+	n->num_flows++;
+}
+
+void conn_leave(struct ctl_flow *f)
+{
+	struct conn *n = f->conn;
+
+	if (!n)
+		return;
+	for (struct ctl_flow **at = &n->flows; *at; at = &(*at)->conn_next) {
+		if (*at == f) {
+			*at = f->conn_next;
+			break;
+		}
+	}
+	f->conn = NULL;
+	if (--n->num_flows)
+		return;
+	if (n->has_token)
+		HASH_DEL(f->control->conns, n);
+	free(n);
+}
+
+struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token token)
+{
+	struct conn *n, probe = { .key = { side, token.v } };
+
+	HASH_FIND(hh, c->conns, &probe.key, sizeof(probe.key), n);
+	return n;
+}
+
+/* The token must be known before the SYN/ACK reaches the kernel: a join may follow at once. */
+void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
+{
+	struct control *c = f->control;
+	struct tcp_options o;
+	struct conn *old;
+
+	if (f->kind != FLOW_MAIN || !f->conn || f->conn->has_token || tcp_options_parse(opts, len, &o) < 0)
+		return;
+	if (o.mptcp != MPTCP_CAPABLE || !o.has_sender_key)
+		return; /* the server fell back to plain TCP */
+	f->token = mptcp_token_of_key(o.sender_key);
+	f->has_token = true;
+	old = conn_by_token(c, f->key.side, f->token);
+	if (old) {
+		HASH_DEL(c->conns, old);
+		old->has_token = false;
+	}
+	f->conn->key.token = f->token.v;
+	HASH_ADD(hh, c->conns, key, sizeof(f->conn->key), f->conn);
+	f->conn->has_token = true;
+}
+
+void conn_forget_path(struct control *c, struct peer_path *pp)
+{
+	struct conn *n;
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++) {
+		for (uint32_t i = 1; i < c->next_slot[w]; i++) {
+			n = c->slots[w][i]->conn;
+			for (unsigned int k = 0; n && k < n->num_planned; k++)
+				if (n->planned[k] == pp)
+					n->planned[k] = NULL;
+		}
+	}
+}
+
+/* ---- choice of paths ---- */
+
+static uint32_t interfaces_of_side(const struct control *c, uint8_t side)
+{
+	return side ? c->cfg->egress[side - 1].interfaces : 1;
+}
+
+/* Largest inner segment over a path, without IP and TCP header but with TCP options. */
+static uint16_t path_mss(const struct control *c, const struct peer_path *pp)
+{
+	size_t hdr = scion_hdr_len(&pp->peer->addr, &c->s.local, pp->path->raw_len) + SCION_UDP_HDR_LEN;
+	size_t frame = FRAME_HDR_LEN + FRAME_THIN_LEN;
+
+	return pp->path->mtu_bytes > hdr + frame + 88 ? (uint16_t)(pp->path->mtu_bytes - hdr - frame) : 88;
+}
+
+/* The set of paths for a new connection; false: there is none. */
+bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
+{
+	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
+	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
+	uint32_t want = n->route->subflows ? n->route->subflows : interfaces_of_side(c, f->key.side);
+	struct path_choice_params params = {
+		.k = f->kind == FLOW_MAIN ? want : 1,
+		.share = n->route->paths.share,
+		.metric = (enum path_metric)n->route->paths.metric,
+	};
+	struct path_choice choice;
+	size_t count = peer_candidates(n->peer, control_policy(c, n->route), cand, pps, PATH_CHOICE_MAX_PATHS);
+
+	if (!count || path_choice_plan(cand, count, &params, &choice) < 0 || !choice.count)
+		return false;
+	n->num_planned = choice.count;
+	n->mss = UINT16_MAX;
+	for (unsigned int i = 0; i < choice.count; i++) {
+		n->planned[i] = pps[choice.index[i]];
+		if (path_mss(c, n->planned[i]) < n->mss)
+			n->mss = path_mss(c, n->planned[i]);
+	}
+	return true;
+}
+
+static bool in_use(const struct conn *n, const struct peer_path *pp)
+{
+	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+		if (f->path == pp && f->state < FLOW_LINGER)
+			return true;
+	return false;
+}
+
+unsigned int conn_live_flows(const struct conn *n)
+{
+	unsigned int live = 0;
+
+	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+		live += f->state < FLOW_LINGER;
+	return live;
+}
+
+/* The planned path that no flow of the connection has yet; dead ones last. NULL: all are taken. */
+struct peer_path *conn_next_path(const struct conn *n)
+{
+	struct peer_path *dead = NULL;
+
+	for (unsigned int i = 0; i < n->num_planned; i++) {
+		struct peer_path *pp = n->planned[i];
+
+		if (!pp || in_use(n, pp))
+			continue;
+		if (pp->state != PATH_STATE_DOWN)
+			return pp;
+		dead = dead ? dead : pp;
+	}
+	return dead;
+}
+
+/* Another path than the flow's own, as disjoint as can be from those of the connection's other flows. */
+struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven)
+{
+	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
+	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
+	const struct path *used[PATH_CHOICE_MAX_K];
+	const struct config_route *route = f->conn->route;
+	size_t count, kept = 0, num_used = 0;
+	struct path_choice_params params = {
+		.k = 1, .share = route->paths.share, .metric = (enum path_metric)route->paths.metric,
+	};
+	int i;
+
+	count = peer_candidates(f->peer, control_policy(f->control, route), cand, pps, PATH_CHOICE_MAX_PATHS);
+	for (size_t k = 0; k < count; k++) {
+		bool bad = pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT;
+
+		if (pps[k] == f->path || (proven ? bad : in_use(f->conn, pps[k])))
+			continue;
+		cand[kept] = cand[k];
+		pps[kept++] = pps[k];
+	}
+	for (struct ctl_flow *o = f->conn->flows; o && num_used < PATH_CHOICE_MAX_K; o = o->conn_next)
+		if (o != f && o->path && o->path->state != PATH_STATE_DOWN)
+			used[num_used++] = o->path->path;
+	i = path_choice_one(cand, kept, used, num_used, &params, true);
+	return i < 0 ? NULL : pps[i];
+}

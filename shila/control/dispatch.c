@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What comes to the control thread, from workers and from the contact port, and who takes it. */
+#include "shila/control/control.h"
+
+#include "shila/io/underlay.h"
+#include "shila/wire/scmp.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CONTACT_BATCH 64 /* datagrams of one wake-up */
+#define UNKNOWN_PER_SECOND 100
+#define UP_BATCH      256 /* messages of one worker in a row */
+
+/* ---- from the TUNs ---- */
+
+/* The flow that an ICMP error of the local kernel is about: TCP or UDP of the quoted packet. */
+static struct ctl_flow *flow_of_icmp_error(struct control *c, const struct up_msg *m,
+					   const struct ip_pkt *ip, struct flow_key *key)
+{
+	uint32_t quote = ip->l4_off + 8u;
+
+	if ((ip->proto != INET_PROTO_ICMP && ip->proto != INET_PROTO_ICMPV6) || m->len < quote + 20)
+		return NULL;
+	key->proto = ip->version == 4 ? m->bytes[quote + 9] : m->bytes[quote + 6];
+	return key->proto == ip->proto ? NULL : flow_by_key(c, key);
+}
+
+/* An error about a running flow goes to the peer as a whole packet on that flow. */
+static void send_icmp_error(struct control *c, struct ctl_flow *f, const struct up_msg *m)
+{
+	struct frame_hdr h = { .type = FRAME_DATAGRAM, .epoch = f->epoch, .to = f->theirs };
+	struct wr w = wr_init(c->packet, sizeof(c->packet));
+
+	if (!f->tmpl || f->state != FLOW_OPEN || m->len + FRAME_HDR_LEN > tmpl_budget(f->tmpl))
+		return;
+	frame_build_datagram(&w, &h, 0);
+	wr_copy(&w, m->bytes, m->len);
+	control_send_frame(c, f->worker, f->tmpl, FLOW_ID_INDEX(f->mine.id), c->packet,
+			   (size_t)(w.p - c->packet));
+}
+
+/* Largest packet that two DATAGRAM fragments of this path carry. */
+static uint16_t datagram_mtu(const struct tmpl *t)
+{
+	return (uint16_t)(2 * (tmpl_budget(t) - FRAME_HDR_LEN - 4));
+}
+
+static void on_tun_packet(struct control *c, unsigned int worker, const struct up_msg *m)
+{
+	struct ip_pkt ip;
+	struct tcp_hdr tcp;
+	struct flow_key key = { .side = m->side };
+	struct ctl_flow *f;
+
+	if (ip_parse(m->bytes, m->len, &ip) < 0) {
+		c->drops[VERDICT_TUN_MALFORMED]++;
+		return;
+	}
+	key.proto = ip.proto;
+	key.local = ip_pkt_src(&ip);
+	key.remote = ip_pkt_dst(&ip);
+	if (ip_addr_is_multicast(&key.remote)) {
+		c->drops[VERDICT_TUN_MULTICAST]++;
+		return;
+	}
+	inet_ports(m->bytes, &ip, &key.local_port, &key.remote_port);
+	/* No kernel cuts TCP in pieces: its segments fit. */
+	if (ip.proto == INET_PROTO_TCP &&
+	    (ip.fragment || tcp_parse(m->bytes + ip.l4_off, m->len - ip.l4_off, &tcp) < 0)) {
+		c->drops[VERDICT_TUN_MALFORMED]++;
+		return;
+	}
+	f = flow_by_key(c, &key);
+	if (f && f->tmpl && f->state == FLOW_OPEN && !f->tcp && m->len > datagram_mtu(f->tmpl)) {
+		answer_too_big(c, worker, m, &ip, datagram_mtu(f->tmpl));
+		return;
+	}
+	if (f && f->state >= FLOW_OPEN && !(f->tcp && tcp.flags & TCP_SYN)) {
+		/* It crossed the message that opens or installs the flow. */
+		worker_retry(c->workers[f->worker], m->tun, m->side, &m->vnet, m->bytes, m->len);
+		return;
+	}
+	if (f && f->server) {
+		offering_packet(f, m, &ip, f->tcp ? &tcp : NULL);
+		return;
+	}
+	if (!f) {
+		struct ctl_flow *about = flow_of_icmp_error(c, m, &ip, &key);
+
+		if (about) {
+			send_icmp_error(c, about, m);
+			return;
+		}
+	}
+	opening_packet(c, m, &ip, ip.proto == INET_PROTO_TCP ? &tcp : NULL);
+}
+
+/* ---- from the underlay ---- */
+
+static void on_scmp(struct control *c, const struct arrival *a)
+{
+	struct scmp_msg m;
+	struct scmp_quote q;
+
+	if (scmp_parse(&a->pkt, &m) < 0) {
+		c->drops[VERDICT_SCION_CHECKSUM]++;
+		return;
+	}
+	c->n.scmp_rx++;
+	if (m.type >= 128)
+		return; /* echo requests go to another port, and we send no requests */
+	if (scmp_quote_parse(m.data, m.len, &q) < 0 || !q.has_ports ||
+	    q.src_port != control_port(c, a->socket) || q.pkt.src_ia.v != c->s.local.ia.v) {
+		c->drops[VERDICT_SCMP_UNMATCHED]++;
+		return;
+	}
+	/* Not authenticated: a hint that starts probing, never a verdict. */
+	switch (m.type) {
+	case SCMP_EXT_IF_DOWN:
+		probing_hint(c, m.ia, m.egress);
+		return;
+	case SCMP_INT_CONN_DOWN:
+		probing_hint(c, m.ia, m.egress);
+		return;
+	case SCMP_PARAMETER_PROBLEM:
+		if (m.code == SCMP_CODE_PATH_EXPIRED || m.code == SCMP_CODE_INVALID_MAC) {
+			struct path_set *s;
+
+			HASH_FIND(hh, c->sets, &q.pkt.dst_ia, sizeof(q.pkt.dst_ia), s);
+			if (s)
+				path_set_ask(s, true);
+		}
+		log_debug("SCMP parameter problem %u at %u", m.code, m.pointer);
+		return;
+	default:
+		log_debug("SCMP %s (%u/%u)", scmp_type_str(m.type), m.type, m.code);
+	}
+}
+
+static void on_close(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
+{
+	struct ctl_flow *f = flow_by_name(c, &h->to);
+	struct frame_end e;
+	char text[256];
+
+	if (frame_parse_end(r, &e) < 0) {
+		c->drops[VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	c->n.closes_rx++;
+	if (!f || !scion_addr_eq(&f->peer->addr, &a->peer) || e.from.id != f->theirs.id ||
+	    e.from.tag != f->theirs.tag) {
+		c->drops[VERDICT_FRAME_UNKNOWN_FLOW]++;
+		return;
+	}
+	if (e.reason == REASON_STOPPED)
+		log_info("%s: %s", flow_str(f, text), frame_reason_str(e.reason));
+	flow_close(f, (enum frame_reason)e.reason, false, e.reason == REASON_STOPPED);
+}
+
+/* The peer lost its state: our program must learn of it. */
+static void on_unknown(struct control *c, const struct arrival *a, struct rd *r)
+{
+	struct frame_unknown u;
+	struct ctl_flow *f;
+
+	if (frame_parse_unknown(r, &u) < 0) {
+		c->drops[VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	c->n.unknowns_rx++;
+	for (unsigned int w = 0; w < c->s.num_workers; w++) {
+		f = u.scion_flow_id < c->next_slot[w] ? c->slots[w][u.scion_flow_id] : NULL;
+		if (!f || !f->theirs.id || f->theirs.id != u.addressed.id || f->theirs.tag != u.addressed.tag ||
+		    !scion_addr_eq(&f->peer->addr, &a->peer) || f->worker != a->socket)
+			continue;
+		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING) {
+			char text[256];
+
+			log_info("%s: the peer does not know it any more", flow_str(f, text));
+			flow_close(f, REASON_NONE, false, true);
+		} else {
+			flow_free(f);
+		}
+		return;
+	}
+	c->drops[VERDICT_FRAME_UNKNOWN_FLOW]++;
+}
+
+static void answer_unknown(struct control *c, const struct arrival *a, const struct frame_hdr *h)
+{
+	struct frame_unknown u = { .addressed = h->to, .scion_flow_id = a->pkt.flow_id };
+	uint8_t frame[64];
+	int len = frame_build_unknown(frame, sizeof(frame), &u);
+
+	uint64_t second = control_now_ms(c) / 1000;
+
+	/* Workers pass on few of them; the contact port has nobody before it. */
+	if (c->unknown_s != second) {
+		c->unknown_s = second;
+		c->unknown_n = 0;
+	}
+	if (c->unknown_n++ >= UNKNOWN_PER_SECOND)
+		return;
+	/* Nothing may elicit an answer larger than itself. */
+	if (len > 0 && (size_t)len <= a->udp.len) {
+		control_reply(c, a, frame, (size_t)len);
+		c->n.unknowns_tx++;
+	}
+}
+
+/* DATA and ALIVE that the worker did not settle itself. */
+static void on_flow_frame(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
+{
+	struct ctl_flow *f = flow_by_name(c, &h->to);
+	bool syn = false;
+
+	if (!f) {
+		answer_unknown(c, a, h);
+		return;
+	}
+	if (!scion_addr_eq(&f->peer->addr, &a->peer)) {
+		c->drops[VERDICT_FRAME_WRONG_SOURCE]++;
+		return;
+	}
+	peer_heard(f->peer);
+	if (f->server && !f->confirmed)
+		offering_confirmed(f);
+	if (h->type == FRAME_DATA) {
+		struct rd copy = *r;
+		struct thin_tcp t;
+
+		syn = !frame_parse_thin(&copy, &t) && t.flags & TCP_SYN;
+		if (syn && !f->server) {
+			opening_synack_late(f, &t, a->pkt.traffic_class);
+			return;
+		}
+	}
+	if (a->socket != f->worker)
+		c->drops[VERDICT_FRAME_STATE]++;
+	else if (f->state >= FLOW_OPEN)
+		moves_follow(c, f, a, h, syn);
+}
+
+static void on_frame(struct control *c, const struct arrival *a)
+{
+	struct rd r = rd_init(a->udp.data, a->udp.len);
+	struct frame_hdr h;
+	int err = frame_parse_hdr(&r, &h);
+
+	if (err < 0) {
+		c->drops[err == -EPROTONOSUPPORT ? VERDICT_FRAME_VERSION : VERDICT_FRAME_MALFORMED]++;
+		return;
+	}
+	switch ((enum frame_type)h.type) {
+	case FRAME_HELLO:
+	case FRAME_HELLO_ACK:
+		peer_on_hello(c, a, &h, &r);
+		return;
+	case FRAME_OPEN:
+		offering_open(c, a, &r);
+		return;
+	case FRAME_ACCEPT:
+		opening_accept(c, a, &h, &r);
+		return;
+	case FRAME_REJECT:
+		opening_reject(c, a, &h, &r);
+		return;
+	case FRAME_DATA:
+	case FRAME_DATAGRAM:
+	case FRAME_ALIVE:
+		on_flow_frame(c, a, &h, &r);
+		return;
+	case FRAME_PROBE:
+		probing_request(c, a, &r);
+		return;
+	case FRAME_PROBE_REPLY:
+		probing_reply(c, a, &r);
+		return;
+	case FRAME_CLOSE:
+		on_close(c, a, &h, &r);
+		return;
+	case FRAME_UNKNOWN:
+		on_unknown(c, a, &r);
+		return;
+	}
+}
+
+static void on_arrival(struct control *c, struct arrival *a)
+{
+	int err = scion_parse(a->bytes, a->len, &a->pkt);
+
+	if (err < 0) {
+		c->drops[err == -EPROTONOSUPPORT ? VERDICT_SCION_PATH_TYPE :
+			 err == -EAFNOSUPPORT	 ? VERDICT_SCION_ADDR_TYPE :
+						   VERDICT_SCION_MALFORMED]++;
+		return;
+	}
+	a->peer = (struct scion_addr){ a->pkt.src_ia, scion_pkt_src(&a->pkt) };
+	struct scion_addr to = { a->pkt.dst_ia, scion_pkt_dst(&a->pkt) };
+
+	if (!scion_addr_eq(&to, &c->s.local)) {
+		c->drops[VERDICT_SCION_NOT_US]++;
+		return;
+	}
+	if (a->pkt.l4_proto == SCION_L4_SCMP) {
+		on_scmp(c, a);
+		return;
+	}
+	if (a->pkt.l4_proto != SCION_L4_UDP) {
+		c->drops[VERDICT_SCION_L4]++;
+		return;
+	}
+	err = scion_udp_parse(&a->pkt, &a->udp);
+	if (err < 0) {
+		c->drops[err == -EILSEQ ? VERDICT_SCION_CHECKSUM : VERDICT_SCION_MALFORMED]++;
+		return;
+	}
+	if (a->udp.dst_port != control_port(c, a->socket)) {
+		c->drops[VERDICT_SCION_NOT_US]++;
+		return;
+	}
+	on_frame(c, a);
+}
+
+static void on_worker_message(struct control *c, unsigned int worker, const struct up_msg *m)
+{
+	struct arrival a;
+
+	switch ((enum up_type)m->type) {
+	case UP_TUN:
+		on_tun_packet(c, worker, m);
+		return;
+	case UP_UNDERLAY:
+		a = (struct arrival){
+			.bytes = m->bytes, .len = m->len, .from = m->from, .socket = worker,
+			.flow = m->flow, .verdict = (enum verdict)m->verdict, .now_us = m->now_us,
+		};
+		on_arrival(c, &a);
+		return;
+	case UP_FLOW:
+		flow_saw(c, m);
+		return;
+	}
+}
+
+void dispatch_workers(uv_async_t *handle)
+{
+	struct control *c = handle->data;
+	bool more = false;
+
+	if (c->stopping)
+		return;
+	uv_update_time(c->loop);
+	for (unsigned int i = 0; i < c->s.num_workers; i++) {
+		const struct up_msg *m;
+		unsigned int n = 0;
+
+		while (n++ < UP_BATCH && (m = worker_next(c->workers[i]))) {
+			on_worker_message(c, i, m);
+			worker_done(c->workers[i]);
+		}
+		more |= n > UP_BATCH;
+	}
+	control_kick(c);
+	if (more)
+		uv_async_send(&c->from_workers); /* timers and the contact port get their turn */
+}
+
+void dispatch_contact(uv_poll_t *handle, int status, int events)
+{
+	struct control *c = handle->data;
+
+	(void)events;
+	if (status < 0 || c->stopping)
+		return;
+	uv_update_time(c->loop);
+	for (int i = 0; i < CONTACT_BATCH; i++) {
+		struct iovec iov = { c->rx, sizeof(c->rx) };
+		struct arrival a = { .bytes = c->rx, .socket = c->s.num_workers };
+		struct msghdr h = {
+			.msg_name = &a.from, .msg_namelen = sizeof(a.from), .msg_iov = &iov, .msg_iovlen = 1,
+		};
+		char control[CMSG_SPACE(sizeof(int))];
+		ssize_t n;
+		size_t seg, left;
+
+		h.msg_control = control;
+		h.msg_controllen = sizeof(control);
+		n = recvmsg(c->s.contact_fd, &h, MSG_DONTWAIT);
+		if (n < 0)
+			break;
+		seg = left = (size_t)n;
+		for (struct cmsghdr *cm = CMSG_FIRSTHDR(&h); cm; cm = CMSG_NXTHDR(&h, cm)) {
+			int size = 0;
+
+			if (cm->cmsg_level == IPPROTO_UDP) /* UDP_GRO */
+				memcpy(&size, CMSG_DATA(cm), sizeof(size));
+			if (size > 0)
+				seg = (size_t)size;
+		}
+		a.now_us = control_now_us();
+		while (left) {
+			a.len = left < seg ? left : seg;
+			on_arrival(c, &a);
+			a.bytes += a.len;
+			left -= a.len;
+		}
+	}
+	control_kick(c);
+}
