@@ -313,6 +313,8 @@ void flow_set_theirs(struct ctl_flow *f, const struct flow_name *name);
 bool flow_step(struct ctl_flow *f, enum flow_event ev);
 /* Puts the flow into its worker, slow, with its template. */
 int flow_install(struct ctl_flow *f, struct tmpl *t);
+/* Writes a packet of the peer to the TUN, with our addresses; false: it is not one of this flow. */
+bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len);
 int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the worker if installed */
 void flow_timer(struct ctl_flow *f, uint64_t ms);
 void flow_saw(struct control *c, const struct up_msg *m);

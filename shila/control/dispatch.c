@@ -238,10 +238,15 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 			return;
 		}
 	}
-	if (a->socket != f->worker)
+	if (a->socket != f->worker) {
 		c->drops[VERDICT_FRAME_STATE]++;
-	else if (f->state >= FLOW_OPEN)
+	} else if (h->type == FRAME_DATAGRAM && a->verdict == VERDICT_FRAME_UNKNOWN_FLOW) {
+		/* It overtook the message that installs the flow in its worker. */
+		if (f->tcp || h->flags & FRAME_FLAG_FRAG || !flow_write_packet(f, r->p, r->left))
+			c->drops[VERDICT_FRAME_STATE]++;
+	} else if (f->state >= FLOW_OPEN) {
 		moves_follow(c, f, a, h, syn);
+	}
 }
 
 static void on_frame(struct control *c, const struct arrival *a)

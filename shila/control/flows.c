@@ -169,6 +169,25 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 	return true;
 }
 
+bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len)
+{
+	struct control *c = f->control;
+	struct ip_pkt ip;
+	uint16_t src, dst;
+
+	if (len > sizeof(c->packet))
+		return false;
+	memcpy(c->packet, bytes, len);
+	if (ip_parse(c->packet, len, &ip) < 0 || ip.proto != f->key.proto || ip.addr_len != f->key.local.len)
+		return false;
+	inet_ports(c->packet, &ip, &src, &dst);
+	if ((src != f->key.remote_port || dst != f->key.local_port) && !ip.later_fragment)
+		return false;
+	if (inet_rewrite(c->packet, &ip, &f->key.remote, &f->key.local) < 0)
+		return false;
+	return !worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
+}
+
 int flow_install(struct ctl_flow *f, struct tmpl *t)
 {
 	struct flow w = {

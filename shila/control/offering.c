@@ -120,21 +120,9 @@ static bool offer_syn(struct ctl_flow *f, const struct frame_open *o, uint8_t tr
 /* The first packet of a DATAGRAM flow travels in its OPEN. */
 static bool offer_packet(struct ctl_flow *f, const struct frame_open *o)
 {
-	struct control *c = f->control;
-	struct ip_pkt ip;
-	uint16_t src, dst;
-
 	if (!o->body_len)
 		return true; /* too large for an OPEN: it follows */
-	memcpy(c->packet, o->body, o->body_len);
-	if (ip_parse(c->packet, o->body_len, &ip) < 0 || ip.proto != f->key.proto)
-		return false;
-	inet_ports(c->packet, &ip, &src, &dst);
-	if ((src != o->src_port || dst != o->dst_port) && !ip.later_fragment)
-		return false;
-	if (inet_rewrite(c->packet, &ip, &f->key.remote, &f->key.local) < 0)
-		return false;
-	return !worker_write(c->workers[f->worker], f->tun, NULL, c->packet, o->body_len);
+	return flow_write_packet(f, o->body, o->body_len);
 }
 
 static enum frame_reason kind_of(const struct frame_open *o)
