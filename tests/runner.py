@@ -38,7 +38,7 @@ BUILDS = {
 PARTS = {
     "unit": ["build", "build-asan"],
     "fuzz": ["build-fuzz"],
-    "lab": [],
+    "lab": ["build"],
     "system": ["build", "build-asan"],
     "tsan": ["build-tsan"],
     "long": ["build"],

@@ -44,12 +44,14 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TOOLS = os.path.join(ROOT, "tests", "tools")
+TRAFFIC = os.path.join(TOOLS, "traffic.py")
 LAB = os.path.join(ROOT, "scripts", "lab")
 BUILD = os.path.join(ROOT, os.environ.get("SHILA_BUILD", "build"))
 LOG_LINES = 60
 
-__all__ = ["BUILD", "LAB", "ROOT", "TOOLS", "Failed", "Lab", "Pair", "Process", "Shilad", "SystemTest",
-           "clean_environment", "kernel", "main", "nstat", "show_logs", "spawn", "temporary", "wait_for"]
+__all__ = ["BUILD", "LAB", "ROOT", "TOOLS", "TRAFFIC", "Failed", "Lab", "Pair", "Process", "Shilad", "SystemTest",
+           "clean_environment", "kernel", "main", "nstat", "show_logs", "spawn", "temporary",
+           "traffic_answer", "wait_for"]
 
 SANITIZERS = re.compile(r"(ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
                         r"AddressSanitizer:DEADLYSIGNAL).*")
@@ -137,11 +139,19 @@ class Process(subprocess.Popen):
         options.setdefault("env", clean_environment())
         super().__init__(list(map(str, argv)), stdout=self.file, stderr=subprocess.STDOUT,
                          start_new_session=True, **options)
+        self.text = None  # once it has ended
         _open.append(self)
 
     def output(self):
-        self.file.flush()
+        if self.text is not None:
+            return self.text
         return os.pread(self.file.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def _ended(self):
+        _forget(self)
+        if self.text is None:
+            self.text = self.output()
+            self.file.close()
 
     def finish(self, seconds=30, code=0):
         """Waits for its end, checks the exit code (None: any), returns the output."""
@@ -150,13 +160,12 @@ class Process(subprocess.Popen):
         except subprocess.TimeoutExpired:
             self.close()
             raise Failed(f"{self.args}: still running after {seconds} s\n{self.output()[-3000:]}") from None
-        _forget(self)
+        self._ended()
         if code is not None and self.returncode != code:
             raise Failed(f"{self.args}: exit code {self.returncode}\n{self.output()[-3000:]}")
         return self.output()
 
     def close(self):
-        _forget(self)
         if self.poll() is None:
             for sig, seconds in ((signal.SIGTERM, 2), (signal.SIGKILL, 5)):
                 try:
@@ -168,6 +177,7 @@ class Process(subprocess.Popen):
                 except ProcessLookupError:
                     self.wait(5)
                     break
+        self._ended()
 
 
 spawn = Process
@@ -188,6 +198,11 @@ def _run(argv, seconds=30, check=True, **options):
 
 def _inside(netns, argv):
     return ["nsenter", f"--net=/run/netns/{netns}", *argv]
+
+
+def traffic_answer(output):
+    """What a client of traffic.py found out: the last line that it printed."""
+    return json.loads(output.strip().splitlines()[-1])
 
 
 def nstat(netns):
@@ -440,6 +455,20 @@ class Shilad:
     def spawn(self, argv, ingress=False, mptcp=True, **options):
         """In the background: a Process."""
         return Process(self.command(argv, ingress, mptcp), **options)
+
+    def traffic(self, *args, ingress=False, seconds=90, mptcp=True):
+        """A client of tests/tools/traffic.py to its end: its answer, a dict."""
+        return traffic_answer(self.run([sys.executable, "-B", TRAFFIC, *args], ingress, seconds, mptcp=mptcp).stdout)
+
+    def spawn_traffic(self, *args, ingress=False, mptcp=True):
+        """The same in the background: a Process; traffic_answer(p.finish()) is its answer."""
+        return self.spawn([sys.executable, "-B", TRAFFIC, *args], ingress, mptcp)
+
+    def serve(self, port=8000, udp=False):
+        """Starts the server of tests/tools/traffic.py in the ingress namespace: a Process."""
+        p = self.spawn_traffic("udp-server" if udp else "server", port, ingress=True)
+        self.wait_listening(port, "udp" if udp else "tcp")
+        return p
 
     def wait_listening(self, port, protocol="tcp", ingress=True, seconds=10):
         """Until a program in the ingress (or egress) namespace has the port."""
