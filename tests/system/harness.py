@@ -50,7 +50,7 @@ BUILD = os.path.join(ROOT, os.environ.get("SHILA_BUILD", "build"))
 LOG_LINES = 60
 
 __all__ = ["BUILD", "LAB", "ROOT", "TOOLS", "TRAFFIC", "Failed", "Lab", "Pair", "Process", "Shilad", "SystemTest",
-           "clean_environment", "kernel", "main", "nstat", "show_logs", "spawn", "temporary",
+           "clean_environment", "kernel", "main", "nstat", "run", "show_logs", "spawn", "temporary",
            "traffic_answer", "wait_for"]
 
 SANITIZERS = re.compile(r"(ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
@@ -183,7 +183,7 @@ class Process(subprocess.Popen):
 spawn = Process
 
 
-def _run(argv, seconds=30, check=True, **options):
+def run(argv, seconds=30, check=True, **options):
     options.setdefault("env", clean_environment())
     options.setdefault("stdin", subprocess.DEVNULL)
     try:
@@ -207,7 +207,7 @@ def traffic_answer(output):
 
 def nstat(netns):
     """All counters of /proc/net/{snmp,snmp6,netstat} there, MPTcpExt with names like MPTcpExtMPRstRx."""
-    p = _run(_inside(netns, ["nstat", "-asz", "--json"]))
+    p = run(_inside(netns, ["nstat", "-asz", "--json"]))
     return {k: int(v) for k, v in json.loads(p.stdout)["kernel"].items()}
 
 
@@ -217,7 +217,7 @@ def kernel(netns):
     for what in (["ip", "-o", "link"], ["ip", "rule"], ["ip", "-6", "rule"],
                  ["ip", "route", "show", "table", "all"], ["ip", "-6", "route", "show", "table", "all"],
                  ["ip", "mptcp", "endpoint"], ["ss", "-Hlntu"], ["ss", "-Hlnx"]):
-        for line in _run(_inside(netns, what)).stdout.splitlines():
+        for line in run(_inside(netns, what)).stdout.splitlines():
             line = re.sub(r"\s+", " ", re.sub(r"expires \d+sec|qlen \d+|state \w+|<[^>]*>", "", line))
             # UNIX sockets belong to the machine: only what is a daemon of the tests
             if what[-1] != "-Hlnx" or "shila-test-" in line:
@@ -254,7 +254,7 @@ class Lab:
         self.hosts = {h["name"]: h for h in self.info["hosts"]}
 
     def _call(self, command, *args, seconds=60):
-        return _run([LAB, command, "--name", self.name, *args], seconds)
+        return run([LAB, command, "--name", self.name, *args], seconds)
 
     def status(self):
         return json.loads(self._call("status", "--json").stdout)
@@ -441,7 +441,7 @@ class Shilad:
         return [os.path.join(self.build, "shila", "cli", "shila"), "--control", self.control, *args]
 
     def shila(self, *args, **options):
-        return _run(self.cli(*args), **options)
+        return run(self.cli(*args), **options)
 
     def command(self, argv, ingress=False, mptcp=True):
         """The command line that runs argv in a namespace of this daemon, through `shila run`."""
@@ -450,7 +450,7 @@ class Shilad:
 
     def run(self, argv, ingress=False, seconds=30, check=True, mptcp=True, **options):
         """To its end: a subprocess.CompletedProcess with text."""
-        return _run(self.command(argv, ingress, mptcp), seconds, check, **options)
+        return run(self.command(argv, ingress, mptcp), seconds, check, **options)
 
     def spawn(self, argv, ingress=False, mptcp=True, **options):
         """In the background: a Process."""
@@ -474,7 +474,7 @@ class Shilad:
         """Until a program in the ingress (or egress) namespace has the port."""
         where = self.ns_ingress if ingress else self.ns_egress
         option = "-Hltn" if protocol == "tcp" else "-Hlun"
-        wait_for(lambda: _run(_inside(where, ["ss", option, f"sport = {port}"])).stdout.strip(), seconds,
+        wait_for(lambda: run(_inside(where, ["ss", option, f"sport = {port}"])).stdout.strip(), seconds,
                  f"{protocol} port {port} in {where}")
 
     def nstat(self, ingress=False):
@@ -536,15 +536,15 @@ class Shilad:
 
     def clean(self, check=True):
         """shilad --clean"""
-        return _run(self.argv("--clean"), check=check)
+        return run(self.argv("--clean"), check=check)
 
     def left(self):
         """What is there of this daemon although it does not run: names."""
         names = [f"/run/netns/{n}" for n in (self.ns_egress, self.ns_ingress)] + [self.control, self.state_dir]
         names = [n for n in names if os.path.lexists(n)]
-        devices = _run(self.lab.inside(self.host, ["ip", "-o", "link"])).stdout
+        devices = run(self.lab.inside(self.host, ["ip", "-o", "link"])).stdout
         names += re.findall(r"shila-\w+", devices)
-        sockets = _run(self.lab.inside(self.host, ["ss", "-Hlnup"])).stdout
+        sockets = run(self.lab.inside(self.host, ["ss", "-Hlnup"])).stdout
         return names + [line for line in sockets.splitlines() if '"shilad"' in line]
 
     def check_nothing_left(self):

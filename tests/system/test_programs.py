@@ -13,7 +13,6 @@ import subprocess
 import time
 
 from harness import *  # noqa: F403
-from harness import _run
 
 PATHS = 3
 # What the kernel counts when a connection is, or becomes, plain TCP.
@@ -58,7 +57,7 @@ class Programs(SystemTest):
         self.assertEqual(len(set(links)), PATHS, links)
         for netns, peer in ((self.h1.ns_egress, "dport"), (self.h2.ns_ingress, "sport")):
             def subflows(netns=netns, peer=peer):
-                out = _run(["ip", "netns", "exec", netns, "ss", f"-{family}HnMit", "state", "established",
+                out = run(["ip", "netns", "exec", netns, "ss", f"-{family}HnMit", "state", "established",
                             f"{peer} = {port}"]).stdout
                 return f"subflows:{PATHS - 1}" in out and out
             wait_for(subflows, 3, f"ss -M shows {PATHS - 1} more subflows in {netns}")
@@ -147,9 +146,9 @@ class Programs(SystemTest):
     def test_go(self):
         """A static Go program: MPTCP through GODEBUG."""
         where = temporary()
-        go = _run([os.path.join(ROOT, "scripts", "lab-tools", "build"), "--go"], 200).stdout.strip()
+        go = run([os.path.join(ROOT, "scripts", "lab-tools", "build"), "--go"], 200).stdout.strip()
         env = clean_environment(CGO_ENABLED="0", GOTOOLCHAIN="local", GOPROXY="off", GOFLAGS="-buildvcs=false")
-        _run([go, "build", "-o", os.path.join(where, "goecho"), "."], 200, env=env,
+        run([go, "build", "-o", os.path.join(where, "goecho"), "."], 200, env=env,
              cwd=os.path.join(TOOLS, "goecho"))
         program = os.path.join(where, "goecho")
         server = self.h2.spawn([program, "listen", ":7000"], ingress=True)
@@ -171,7 +170,7 @@ class Programs(SystemTest):
     def ssh(self, family):
         where = temporary()
         for key in ("host", "user"):
-            _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{where}/{key}"])
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{where}/{key}"])
         shutil.copy(f"{where}/user.pub", f"{where}/authorized_keys")
         with open(f"{where}/sshd_config", "w", encoding="utf-8") as f:
             f.write(f"Port 2222\nHostKey {where}/host\nAuthorizedKeysFile {where}/authorized_keys\nStrictModes no\n"
