@@ -75,6 +75,8 @@ int netns_tun_remove(const struct netns *ns, const char *name, char *why);
  * autoconfiguration, net.mptcp sysctls, MPTCP limits. A missing sysctl is a warning (logged).
  */
 int netns_prepare(const struct netns *ns, char *why);
+/* netns_warn() - One that is not ours stays as it is, but without MPTCP all is in vain: one line. */
+void netns_warn(const struct netns *ns);
 
 /**
  * netns_raise_limits() - Extra subflows (at most 8) and accepted ADD_ADDRs of a connection; never

@@ -160,6 +160,16 @@ static void raise_buffers(const struct netns *ns, const char *path, unsigned int
 /* 8 is the most that kernels allow, and the default of 2 also limits what a server accepts. */
 #define MPTCP_SUBFLOWS 8
 
+void netns_warn(const struct netns *ns)
+{
+	char on[8];
+
+	if (!netns_sysctl_get(ns, "net/mptcp/enabled", on, sizeof(on)) && !strcmp(on, "0"))
+		log_warn("namespace %s: MPTCP is off, so connections use one path only: ip netns "
+			 "exec %s sysctl -w net.mptcp.enabled=1",
+			 ns->name, ns->name);
+}
+
 int netns_prepare(const struct netns *ns, char *why)
 {
 	char value[16];

@@ -38,6 +38,7 @@ static struct netns *get_namespace(struct devices *d, const char *name, struct s
 			*err = netns_prepare(ns, why);
 	} else if (*name) {
 		log_info("namespace %s was there before: it is used, and not removed at the end", name);
+		netns_warn(ns);
 		*err = netns_raise_limits(ns, 8, 8, why);
 	}
 	return *err < 0 ? NULL : ns;
