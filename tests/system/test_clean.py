@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""However a daemon ends: nothing is left, the peer's programs hear of it, and the next start works."""
+
+import os
+import re
+import signal
+
+from harness import *  # noqa: F403
+
+
+class Clean(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.keep(Lab(topology="parallel", links=2))
+        cls.h2 = cls.keep(Shilad(cls.lab, "h2"))
+
+    def setUp(self):
+        self.h2.serve()
+        self.before = self.seen()
+        self.h1 = self.use(Shilad(self.lab, "h1"))
+        self.h1.wait_paths(2)
+
+    def seen(self):
+        """Everything that could be left: in the host's network namespace, as files, as namespaces."""
+        names = {n for n in os.listdir("/run/netns") if n.startswith(f"{self.lab.name}-h1")}
+        return kernel(self.lab.netns("h1")) | {f"namespace {n}" for n in names}
+
+    def busy(self):
+        """A connection with three flows, one of plain TCP and one of UDP."""
+        programs = [self.h1.spawn_traffic("hold", self.h2.address(4), 8000),
+                    self.h1.spawn_traffic("hold", self.h2.address(6), 8000, mptcp=False)]
+        for p in programs:
+            wait_for(lambda p=p: "connected" in p.output(), 10, "the connection")
+        self.h1.run(["ping", "-c", 1, "-W", 2, self.h2.address(4)])
+        wait_for(lambda: len(self.h1.flows(state="open")) >= 4, 5, "flows")
+        self.assertGreater(len(self.seen()), len(self.before))
+        return programs
+
+    def gone(self):
+        self.h1.check_nothing_left()
+        self.assertEqual(self.seen(), self.before)
+
+    def next_start_works(self):
+        self.h1.start()
+        self.h1.wait_paths(2, None)
+        answer = self.h1.traffic("get", self.h2.address(4), 8000, 1 << 20)
+        self.assertTrue(answer["ok"], answer)
+        self.h1.stop()
+        self.gone()
+
+    def end(self, how):
+        programs = self.busy()
+        self.h1.stop(how)
+        self.gone()
+        for p in programs:
+            p.close()
+        self.next_start_works()
+
+    def test_interrupt(self):
+        self.end(signal.SIGINT)
+
+    def test_terminate(self):
+        self.end(signal.SIGTERM)
+
+    def test_shila_stop(self):
+        self.end("stop")
+
+    def test_interrupted_twice(self):
+        self.busy()
+        self.h1.send_signal(signal.SIGINT)
+        self.h1.send_signal(signal.SIGINT)
+        self.h1.stop(signal.SIGTERM)
+        self.gone()
+
+    def test_killed_then_clean(self):
+        programs = self.busy()
+        self.h1.kill()
+        self.assertTrue(os.path.exists(f"/run/netns/{self.h1.ns_egress}"))
+        for p in programs:
+            p.close()
+        out = self.h1.clean().stderr
+        self.assertRegex(out, r"removed 2 namespaces and 4 devices")
+        self.gone()
+        self.assertIn("nothing to clean", self.h1.clean().stderr)
+        self.next_start_works()
+
+    def test_killed_then_restarted(self):
+        """What is there is used again: a server in the namespace does not notice."""
+        self.h1.serve(8001)
+        inodes = [os.stat(f"/run/netns/{n}").st_ino for n in (self.h1.ns_egress, self.h1.ns_ingress)]
+        self.busy()
+        self.h1.kill()
+        self.h1.start()
+        self.h1.wait_paths(2, None)
+        self.assertEqual([os.stat(f"/run/netns/{n}").st_ino for n in (self.h1.ns_egress, self.h1.ns_ingress)], inodes)
+        for client, server, port in ((self.h1, self.h2, 8000), (self.h2, self.h1, 8001)):
+            for family in (4, 6):
+                answer = client.traffic("get", server.address(family), port, 1 << 20)
+                self.assertTrue(answer["ok"], answer)
+        self.h1.stop()
+        self.gone()
+
+    def test_killed_while_starting(self):
+        """At any moment of the start: --clean, or the next start, takes over what is there."""
+        self.h1.stop()
+        for i in range(6):
+            self.h1.start(wait=False)
+            # some are killed before anything was made, some when it was all there
+            try:
+                self.h1.process.wait(0.05 * i)
+            except Exception:  # the daemon runs: as it should
+                pass
+            self.h1.kill()
+            if i % 2:
+                self.h1.clean()
+                self.gone()
+        self.next_start_works()
+
+    def test_programs_of_the_peer_are_reset(self):
+        """A daemon that is stopped on purpose says so: the other side's programs need not wait."""
+        for stopped, client, server in ((self.h1, self.h1, self.h2), (self.h1, self.h2, self.h1)):
+            with self.subTest(stopped="client" if stopped is client else "server"):
+                if self.h1.process is None:
+                    self.h1.start()
+                    self.h1.wait_paths(2, None)
+                if server is self.h1:
+                    self.h1.serve(8002)
+                port = 8002 if server is self.h1 else 8000
+                for mptcp in (True, False):
+                    p = client.spawn_traffic("hold", server.address(4), port, mptcp=mptcp)
+                    wait_for(lambda p=p: "connected" in p.output(), 10, "the connection")
+                # what the side that goes on has: its programs' sockets
+                there = self.h2.ns_ingress if client is self.h1 else self.h2.ns_egress
+
+                def sockets(there=there, port=port):
+                    out = run(["ip", "netns", "exec", there, "ss", "-HtnM", "state", "established",
+                               f"( sport = {port} or dport = {port} )"]).stdout
+                    return len(re.findall(r"\S", out)) and out
+                wait_for(sockets, 5, "sockets")
+                self.h1.stop()
+                if client is self.h2:
+                    answers = [traffic_answer(p.finish(5)) for p in self.processes()]
+                    self.assertEqual([a["errno"] for a in answers], ["ECONNRESET"] * 2)
+                wait_for(lambda: not sockets(), 5, "their end")
+
+    def processes(self):
+        from harness import _open
+        return [p for p in _open if isinstance(p, Process) and "hold" in p.args and self.h2.control in p.args]
+
+
+if __name__ == "__main__":
+    main()
