@@ -415,7 +415,9 @@ int daemon_run(const struct config *cfg)
 	err = start_loop(d, why);
 	if (err < 0)
 		goto close_state;
-	err = rpc_open(&d->loop, cfg->control, methods, d, &d->rpc, why);
+	err = state_save(&d->state, why); /* --clean removes the socket by it */
+	if (err >= 0)
+		err = rpc_open(&d->loop, cfg->control, methods, d, &d->rpc, why);
 	if (err >= 0) {
 		err = path_source_open(&d->loop, &cfg->scion.daemon, &d->source);
 		if (err < 0)
