@@ -58,7 +58,7 @@ struct flow {
 	uint32_t in_ack;   /* highest ack received of what was sent */
 	uint32_t out_ack;  /* last ack sent: where the local kernel is */
 	uint32_t hash;	   /* of the key, kept by flow_table */
-	struct flow_stats stats;
+	struct flow_stats stats; /* last: it is copied apart */
 };
 
 static inline void flow_count(atomic_uint_fast64_t *c, uint64_t n)

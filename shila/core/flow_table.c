@@ -2,6 +2,7 @@
 #include "shila/core/flow.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -86,12 +87,26 @@ struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k)
 	return NULL;
 }
 
+/* Another thread may read the counters of a slot while it gets a new flow: one by one, never torn. */
+static void stats_copy(struct flow_stats *to, const struct flow_stats *from)
+{
+	atomic_store_explicit(&to->tx_bytes, flow_counter(&from->tx_bytes), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_bytes, flow_counter(&from->rx_bytes), memory_order_relaxed);
+	atomic_store_explicit(&to->tx_wire_bytes, flow_counter(&from->tx_wire_bytes), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_wire_bytes, flow_counter(&from->rx_wire_bytes), memory_order_relaxed);
+	atomic_store_explicit(&to->tx_segments, flow_counter(&from->tx_segments), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_segments, flow_counter(&from->rx_segments), memory_order_relaxed);
+	atomic_store_explicit(&to->tx_ms, flow_counter(&from->tx_ms), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_ms, flow_counter(&from->rx_ms), memory_order_relaxed);
+}
+
 struct flow *flow_table_insert(struct flow_table *t, uint32_t index, const struct flow *f)
 {
 	struct flow *slot = &t->slots[index];
 	uint32_t b;
 
-	*slot = *f;
+	memcpy(slot, f, offsetof(struct flow, stats));
+	stats_copy(&slot->stats, &f->stats);
 	slot->used = true;
 	slot->hash = flow_key_hash(&f->key, t->seed);
 	t->used++;
