@@ -16,6 +16,7 @@
 #include "shila/wire/inet.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #define TUN_BATCH	  16 /* trains of one wake-up of a TUN queue */
+#define TUN_LOOK_AGAIN	  8  /* wake-ups with one train each, after which it may be more */
 #define UNDERLAY_BATCHES  4  /* recvmmsg() calls of one wake-up */
 #define TRAIN_ALIGN	  6  /* so that the IP header behind the virtio_net_hdr is 16-byte aligned */
 #define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
@@ -57,7 +59,8 @@ struct worker_tun_port {
 	struct worker *worker;
 	int fd;
 	uint8_t index, side;
-	unsigned int batch; /* trains to expect: saves the read that only says "nothing there" */
+	unsigned int batch;   /* trains to look for in one wake-up: 1 or TUN_BATCH */
+	unsigned int singles; /* wake-ups that looked for one */
 };
 
 struct worker {
@@ -225,6 +228,25 @@ static int read_train(struct worker_tun_port *port, uint8_t *slot, struct train 
 	return 1;
 }
 
+/* A read that only says "nothing there" would be one TUN call more than there are trains. */
+static bool tun_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Asking whether there is more costs a call too: not when there never is. */
+static void learn_batch(struct worker_tun_port *port, unsigned int n)
+{
+	if (port->batch > 1 && n <= 1) {
+		port->batch = 1;
+		port->singles = 0;
+	} else if (port->batch == 1 && ++port->singles == TUN_LOOK_AGAIN) {
+		port->batch = TUN_BATCH;
+	}
+}
+
 static void on_tun(uv_poll_t *handle, int status, int events)
 {
 	struct worker_tun_port *port = handle->data;
@@ -234,7 +256,7 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 	int err = status;
 
 	(void)events;
-	while (err >= 0 && n < port->batch) {
+	while (err >= 0 && n < port->batch && (!n || tun_readable(port->fd))) {
 		struct train train;
 
 		err = read_train(port, w->trains + (size_t)n * TRAIN_SLOT_BYTES, &train);
@@ -250,10 +272,7 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 		log_error("tun queue %u of worker %u: %s", port->index, w->cfg.index, uv_strerror(err));
 		uv_poll_stop(&port->poll);
 	}
-	if (n == port->batch)
-		port->batch = n * 2 < TUN_BATCH ? n * 2 : TUN_BATCH;
-	else
-		port->batch = n ? n : 1;
+	learn_batch(port, n);
 	publish_verdicts(w);
 	up_wake(w);
 }
