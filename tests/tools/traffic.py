@@ -6,6 +6,7 @@
     traffic.py get HOST PORT BYTES   fetches so many bytes and checks each of them
     traffic.py put HOST PORT BYTES   sends them; the server checks
     traffic.py echo HOST PORT N      N small questions and answers, one after the other
+    traffic.py beat HOST PORT S      a question and its answer every 100 ms, for S seconds
     traffic.py hold HOST PORT        connects, says so, and waits for the end of the connection
     traffic.py connect HOST PORT     only connects
     traffic.py udp-server PORT       UDP: sends back what comes
@@ -117,6 +118,20 @@ def echo(host, port, count):
     return {"ok": True, "answers": count, "longest": longest}
 
 
+def beat(host, port, seconds):
+    longest, count, end = 0, 0, time.monotonic() + seconds
+    with connect(host, port) as s:
+        while time.monotonic() < end:
+            began = time.monotonic()
+            s.sendall(f"beat {count}\n".encode())
+            if read_line(s) != ["beat", str(count)]:
+                return {"ok": False, "answers": count, "longest": longest}
+            longest = max(longest, time.monotonic() - began)
+            count += 1
+            time.sleep(max(0, 0.1 - (time.monotonic() - began)))
+    return {"ok": True, "answers": count, "longest": longest}
+
+
 def hold(host, port):
     with connect(host, port) as s:
         s.sendall(b"hello\n")
@@ -154,7 +169,7 @@ def udp(host, port, *sizes):
 
 
 def main(argv):
-    programs = {"get": get, "put": put, "echo": echo, "hold": hold, "udp": udp,
+    programs = {"get": get, "put": put, "echo": echo, "beat": beat, "hold": hold, "udp": udp,
                 "connect": lambda host, port: connect(host, port).close() or {"ok": True}}
     if argv[0] == "server":
         return server(int(argv[1]))
