@@ -374,17 +374,17 @@ def child(fd, which, path, names):
 
 
 def python_part(counts, part, names):
-    files = [f for f in python_files(part) if not names or any(n.split(".")[0] == module_name(f) for n in names)]
-    if part == "lab":
-        for f in files:
-            python_file(counts, f, names, "all", {}, "", MODULE_TIMEOUT_S)
-    elif part == "long":
-        for f in files:
-            python_file(counts, f, names, "all", {"SHILA_BUILD": "build"}, "", LONG_TIMEOUT_S)
-    else:
-        for which, where in (("sanitized", "build-asan"), ("plain", "build")):
-            for f in files:
-                python_file(counts, f, names, which, {"SHILA_BUILD": where}, "", MODULE_TIMEOUT_S)
+    chosen = []  # (file, its names)
+    for f in python_files(part):
+        own = [n for n in names if n.split(".")[0] == module_name(f)]
+        if own or not names:
+            chosen.append((f, own))
+    # (which of the tests, on which build, seconds for a module)
+    rounds = {"system": [("sanitized", "build-asan", MODULE_TIMEOUT_S), ("plain", "build", MODULE_TIMEOUT_S)],
+              "lab": [("all", "build", MODULE_TIMEOUT_S)], "long": [("all", "build", LONG_TIMEOUT_S)]}[part]
+    for which, where, timeout_s in rounds:
+        for f, own in chosen:
+            python_file(counts, f, own, which, {"SHILA_BUILD": where}, "", timeout_s)
 
 
 # ---- all of it ----
