@@ -110,6 +110,23 @@ enum verdict underlay_sendto(int fd, const union sock_addr *to, const void *p, s
 	return VERDICT_PASS;
 }
 
+void underlay_send_uncut(int fd, const struct underlay_msg *m, uint64_t *verdicts)
+{
+	for (uint32_t i = 0; i < m->num_iov;) {
+		struct msghdr h = {
+			.msg_name = (void *)(uintptr_t)&m->to->sa,
+			.msg_namelen = sock_addr_len(m->to),
+			.msg_iov = &m->iov[i],
+		};
+		size_t bytes = 0;
+
+		for (; i < m->num_iov && bytes < m->seg_bytes; i++, h.msg_iovlen++)
+			bytes += m->iov[i].iov_len;
+		if (sendmsg(fd, &h, MSG_DONTWAIT) < 0)
+			verdicts[send_verdict(errno)]++;
+	}
+}
+
 void underlay_send(int fd, const struct underlay_msg *msgs, unsigned int n, uint64_t *verdicts)
 {
 	struct mmsghdr out[UNDERLAY_MAX_BATCH];
@@ -145,8 +162,15 @@ void underlay_send(int fd, const struct underlay_msg *msgs, unsigned int n, uint
 			sent += (unsigned int)got;
 			continue;
 		}
-		/* The first one is what failed: count it, go on behind it. */
-		verdicts[send_verdict(errno)]++;
+		/* The first one is what failed. */
+		if (errno == EIO && msgs[sent].num_segs > 1) {
+			underlay_send_uncut(fd, &msgs[sent], verdicts);
+		} else if (send_verdict(errno) == VERDICT_SEND_AGAIN) {
+			verdicts[VERDICT_SEND_AGAIN] += n - sent; /* no room for the others either */
+			return;
+		} else {
+			verdicts[send_verdict(errno)]++;
+		}
 		sent++;
 	}
 }

@@ -44,6 +44,12 @@ struct underlay_msg {
  */
 void underlay_send(int fd, const struct underlay_msg *msgs, unsigned int n, uint64_t *verdicts);
 
+/*
+ * underlay_send_uncut() - The segments of one message, a call each. For kernels before 6.11, which refuse
+ * UDP_SEGMENT (EIO) on a device that computes no checksums. No iovec may reach over the end of a segment.
+ */
+void underlay_send_uncut(int fd, const struct underlay_msg *m, uint64_t *verdicts);
+
 #define UNDERLAY_RX_BUFFERS 16
 #define UNDERLAY_RX_BYTES   65536
 

@@ -138,6 +138,28 @@ static void test_segments(void)
 	}
 }
 
+/* What a kernel does not cut is sent in pieces that look the same. */
+static void test_uncut(void)
+{
+	static uint8_t got[200000];
+	uint16_t from_port, to_port;
+	int from = open_any(false, &from_port), to = open_any(false, &to_port);
+	struct ip_addr a = loopback(false);
+	union sock_addr dest = sock_addr_make(&a, to_port);
+	uint64_t verdicts[VERDICT_COUNT] = { 0 };
+	struct iovec iov[] = { { data, 100 }, { data + 100, 900 }, { data + 1000, 100 }, { data + 1100, 900 },
+			       { data + 2000, 100 }, { data + 2100, 33 } };
+	struct underlay_msg m = { &dest, iov, 6, 1000, 3 };
+	size_t sizes[200], total;
+
+	underlay_send_uncut(from, &m, verdicts);
+	CHECK("three datagrams", receive(to, got, sizes, 3, &total) == 3 && total == 2133);
+	CHECK("cut where UDP_SEGMENT cuts", sizes[0] == 1000 && sizes[1] == 1000 && sizes[2] == 133);
+	CHECK("the same bytes", !memcmp(got, data, 2133));
+	close(from);
+	close(to);
+}
+
 /* One message that the kernel refuses does not take the others with it. */
 static void test_refused(void)
 {
@@ -205,6 +227,7 @@ const struct unit_test unit_tests[] = {
 	{ "ports", test_ports },
 	{ "local address", test_local_address },
 	{ "segments", test_segments },
+	{ "segments without UDP_SEGMENT", test_uncut },
 	{ "refused messages", test_refused },
 	{ "full batch", test_many },
 	{ "buffers again", test_end },
