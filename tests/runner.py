@@ -275,18 +275,19 @@ def python_file(counts, path, names, which, env, label, timeout_s):
 
     signal.signal(signal.SIGALRM, on_alarm)
     signal.alarm(timeout_s)
+    f = os.fdopen(read, encoding="utf-8")
     try:
-        with os.fdopen(read, encoding="utf-8") as f:
-            for line in f:
-                e = json.loads(line)
-                if "end" in e:
-                    finished = True
-                else:
-                    counts.add(f"{label}{e['name']}", e["result"], e["seconds"], e["detail"])
-                    if e["text"]:
-                        say(e["text"])
+        for line in f:
+            e = json.loads(line)
+            if "end" in e:
+                finished = True
+            else:
+                counts.add(f"{label}{e['name']}", e["result"], e["seconds"], e["detail"])
+                if e["text"]:
+                    say(e["text"])
         p.wait()
     except BaseException:
+        # It cleans up, and may still write to the pipe.
         p.terminate()
         try:
             p.wait(60)
@@ -295,6 +296,7 @@ def python_file(counts, path, names, which, env, label, timeout_s):
         raise
     finally:
         signal.alarm(0)
+        f.close()
     if not finished:
         why = f"still running after {timeout_s} s" if timed_out else f"ended with {p.returncode}"
         counts.add(f"{label}{module_name(path)}", FAILED, 0, why)
@@ -443,7 +445,10 @@ def main(argv):
     os.chdir(ROOT)
     command, rest = argv[0], argv[1:]
     if command == "child":
-        return child(rest[0], rest[1], rest[2], rest[3:])
+        try:
+            return child(rest[0], rest[1], rest[2], rest[3:])
+        except KeyboardInterrupt:  # the parent says so
+            return 130
     if command == "list":
         return list_names()
     return build(Plan(rest)) if command == "build" else run(Plan(rest))

@@ -121,13 +121,14 @@ def _close_all():
             print(f"while cleaning up: {e}", file=sys.stderr)
 
 
-def _exit(number, _frame):
-    raise SystemExit(128 + number)
+def _interrupt(_number, _frame):
+    # unittest would take SystemExit for the failure of one test, and go on
+    raise KeyboardInterrupt
 
 
 atexit.register(_close_all)
 for _signal in (signal.SIGTERM, signal.SIGHUP):
-    signal.signal(_signal, _exit)
+    signal.signal(_signal, _interrupt)
 
 
 class Process(subprocess.Popen):
