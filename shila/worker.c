@@ -174,6 +174,19 @@ static enum verdict up_underlay(struct worker *w, const uint8_t *p, size_t len,
 	return why;
 }
 
+/* Freeing is not for workers; only if control is too busy to take it. */
+static void give_back(struct worker *w, struct tmpl *t)
+{
+	struct up_msg *m = t ? up_reserve(w, UP_TMPL, NULL, sizeof(t)) : NULL;
+
+	if (!m) {
+		tmpl_put(t);
+		return;
+	}
+	memcpy(m->bytes, &t, sizeof(t));
+	up_commit(w);
+}
+
 /* ---- outbound ---- */
 
 static void flush_batch(void *ctx, struct send_batch *b)
@@ -386,7 +399,7 @@ static void set_path(struct worker *w, struct flow *f, struct tmpl *t, uint8_t e
 		return;
 	}
 	flush_batch(w, &w->batch); /* its messages may point into the old template */
-	tmpl_put(f->tmpl);
+	give_back(w, f->tmpl);
 	f->tmpl = t;
 	f->epoch = epoch;
 	f->asked = false;
@@ -410,6 +423,8 @@ static void remove_flow(struct worker *w, uint32_t slot)
 		if (w->in.frags[i].index == slot)
 			w->in.frags[i].index = 0;
 	flush_batch(w, &w->batch);
+	give_back(w, f->tmpl);
+	f->tmpl = NULL;
 	flow_table_remove(&w->table, slot);
 }
 
@@ -501,6 +516,14 @@ static void *worker_main(void *arg)
 }
 
 /* ---- control's side ---- */
+
+struct tmpl *worker_up_tmpl(const struct up_msg *m)
+{
+	struct tmpl *t;
+
+	memcpy(&t, m->bytes, sizeof(t));
+	return t;
+}
 
 static struct order *order_reserve(struct worker *w, enum order_type type, uint32_t slot, uint32_t len)
 {
@@ -722,11 +745,18 @@ static void close_handle(uv_handle_t *h, void *arg)
 		uv_close(h, NULL);
 }
 
-/* Orders that were never carried out hold templates. */
-static void drop_orders(struct worker *w)
+/* Orders that were never carried out hold templates, and so do messages that nobody took. */
+static void drop_queues(struct worker *w)
 {
+	const struct up_msg *m;
 	struct order *o;
 	uint32_t len;
+
+	while (w->up.bytes && (m = ring_peek(&w->up, &len))) {
+		if (m->type == UP_TMPL)
+			tmpl_put(worker_up_tmpl(m));
+		ring_release(&w->up);
+	}
 
 	while (w->down.bytes && (o = ring_peek(&w->down, &len))) {
 		if (o->type == ORDER_SET_PATH)
@@ -754,7 +784,7 @@ void worker_free(struct worker *w)
 		uv_run(&w->loop, UV_RUN_DEFAULT);
 		uv_loop_close(&w->loop);
 	}
-	drop_orders(w);
+	drop_queues(w);
 	flow_table_fini(&w->table);
 	underlay_rx_fini(&w->rx);
 	ring_fini(&w->up);

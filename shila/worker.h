@@ -22,6 +22,7 @@ enum up_type {
 	UP_TUN = 1,  /* a packet from a TUN that no open flow took */
 	UP_UNDERLAY, /* a datagram that is not the daily bread of an open flow */
 	UP_FLOW,     /* what a flow saw */
+	UP_TMPL,     /* a template that is no longer used, to be put: @bytes is the pointer */
 };
 
 struct up_msg {
@@ -37,6 +38,9 @@ struct up_msg {
 	uint64_t now_us;     /* when it was read */
 	_Alignas(8) uint8_t bytes[];
 };
+
+/* worker_up_tmpl() - The template of UP_TMPL; its reference goes to the caller. */
+struct tmpl *worker_up_tmpl(const struct up_msg *m);
 
 /* ---- set-up ---- */
 

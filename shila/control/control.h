@@ -397,6 +397,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r);
 void probing_request(struct control *c, const struct arrival *a, struct rd *r);
 void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid); /* SCMP: look at once */
 void probing_now(struct control *c, struct peer *p);
+void probing_look(struct control *c, struct peer *p);
 void probing_wake(struct control *c); /* flows came to a path */
 void peer_path_free(struct control *c, struct peer_path *pp);
 const char *path_state_str(enum path_state s);

@@ -174,10 +174,10 @@ static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
 /* How often, by what hangs on it. A peer without flows is only kept an eye on. */
 static uint64_t interval_us(const struct peer_path *pp)
 {
-	if (!pp->peer->flows)
-		return pp->peer->state == PEER_SILENT || pp->state == PATH_STATE_SUSPECT ? PROBE_IDLE_US : PROBE_QUIET_US;
 	if (pp->state == PATH_STATE_DOWN)
-		return PROBE_DOWN_US;
+		return pp->peer->flows || pp->good ? PROBE_DOWN_US : PROBE_IDLE_US;
+	if (!pp->peer->flows)
+		return pp->state == PATH_STATE_UP ? PROBE_QUIET_US : PROBE_IDLE_US;
 	return pp->flows ? PROBE_USED_US : PROBE_IDLE_US;
 }
 
@@ -228,6 +228,19 @@ void probing_now(struct control *c, struct peer *p)
 	probing_wake(c);
 }
 
+/* A peer gives a sign of life that proves nothing: what is not up is looked at, a probe a path at most. */
+void probing_look(struct control *c, struct peer *p)
+{
+	uint64_t now_us = control_now_us();
+
+	for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
+		if (pp->state == PATH_STATE_UP || pp->probe_id || now_us - pp->probe_sent_us < PROBE_DOWN_US)
+			continue;
+		pp->next_probe_us = 0;
+		probing_wake(c);
+	}
+}
+
 void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid)
 {
 	uint64_t now_us = control_now_us();
@@ -249,20 +262,24 @@ void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid)
 
 void probing_request(struct control *c, const struct arrival *a, struct rd *r)
 {
-	struct frame_probe p;
+	struct frame_probe probe;
+	struct peer *p;
 	uint8_t frame[64];
 	int len;
 
-	if (frame_parse_probe(r, &p) < 0) {
+	if (frame_parse_probe(r, &probe) < 0) {
 		c->drops[VERDICT_FRAME_MALFORMED]++;
 		return;
 	}
 	c->n.probes_rx++;
-	if (!peer_find(c, &a->peer) && !config_peer_allowed(c->cfg, &a->peer)) {
+	p = peer_find(c, &a->peer);
+	if (!p && !config_peer_allowed(c->cfg, &a->peer)) {
 		c->drops[VERDICT_NOT_ALLOWED]++;
 		return;
 	}
-	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE_REPLY, &p);
+	if (p)
+		probing_look(c, p); /* it has come back, perhaps */
+	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE_REPLY, &probe);
 	if (len > 0 && (size_t)len <= a->udp.len)
 		control_reply(c, a, frame, (size_t)len);
 }
