@@ -444,6 +444,9 @@ def list_names():
 def main(argv):
     os.chdir(ROOT)
     command, rest = argv[0], argv[1:]
+    # A shell without job control starts what is in the background with SIGINT ignored, and that is inherited:
+    # Ctrl-C in a test would go nowhere.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if command == "child":
         try:
             return child(rest[0], rest[1], rest[2], rest[3:])

@@ -68,9 +68,13 @@ class Programs(SystemTest):
         server = self.h2.spawn(["iperf3", "-s", "-1", "-p", 5201], ingress=True)
         self.h2.wait_listening(5201)
         client = self.h1.spawn(["iperf3", "-c", self.h2.address(family), "-p", 5201, "-t", 3, "--json", *options])
-        # the control connection of iperf3 and the one with the data
-        flows = wait_for(lambda: len(self.h1.flows(protocol="tcp", state="open")) >= 2 * PATHS and
-                         self.h1.flows(protocol="tcp", state="open"), 5, "flows of iperf3")
+        # the control connection of iperf3 and the one with the data; not what another family's run still closes
+        remote = f"[{self.h2.address(6)}]:5201" if family == 6 else f"{self.h2.address(4)}:5201"
+
+        def there():
+            flows = self.h1.flows(protocol="tcp", state="open", remote=remote)
+            return flows if len(flows) >= 2 * PATHS else None
+        flows = wait_for(there, 5, "flows of iperf3")
         self.assertEqual(len({f["token"] for f in flows}), 2)
         report = json.loads(client.finish(20))
         server.finish(10)
