@@ -85,11 +85,6 @@ struct worker {
 	uint8_t *trains; /* TUN_BATCH * TRAIN_SLOT_BYTES */
 };
 
-static uint64_t now_us(void)
-{
-	return uv_hrtime() / 1000;
-}
-
 static void publish_verdicts(struct worker *w)
 {
 	for (int i = 0; i < VERDICT_COUNT; i++) {
@@ -113,7 +108,6 @@ static struct up_msg *up_reserve(struct worker *w, enum up_type type, const stru
 	if (f)
 		m->flow = f->mine;
 	m->len = len;
-	m->now_us = now_us();
 	return m;
 }
 

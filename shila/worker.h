@@ -35,7 +35,6 @@ struct up_msg {
 	uint32_t len;	     /* of @bytes */
 	struct vnet_hdr vnet; /* UP_TUN */
 	union sock_addr from; /* UP_UNDERLAY */
-	uint64_t now_us;     /* when it was read */
 	_Alignas(8) uint8_t bytes[];
 };
 

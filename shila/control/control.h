@@ -94,7 +94,6 @@ struct peer {
 	uint32_t opens_in_second;
 	uint64_t opens_tx, opens_rx;
 	uint64_t hello_cookie, hello_sent_us;
-	unsigned int hellos;
 	uint64_t heard_us;
 	uint64_t refused_log_us; /* one log line a second and peer */
 };
@@ -177,7 +176,6 @@ struct ctl_flow {
 	/* server */
 	struct ip_addr client;	     /* inner source as the client has it */
 	struct ip_addr pool_address; /* len 0: none */
-	union sock_addr reply_to;
 	unsigned int reply_fd;	     /* index of the socket that was addressed */
 	bool accepted, confirmed;    /* an ACCEPT was sent; the client was heard since */
 	uint8_t synack[64];	     /* thin header and options */
@@ -256,7 +254,6 @@ struct control {
 	uint8_t packet[CONTROL_MAX_PACKET + 2048]; /* scratch for what is being built */
 	uint8_t rx[CONTROL_MAX_PACKET];
 	bool stopping;
-	unsigned int closing; /* handles */
 };
 
 /* A datagram from the underlay, taken apart as far as UDP. */
@@ -267,7 +264,6 @@ struct arrival {
 	unsigned int socket;	/* index of the worker, or num_workers: contact */
 	struct flow_name flow;	/* that the worker found, id 0: none */
 	enum verdict verdict;
-	uint64_t now_us;
 	struct scion_pkt pkt;
 	struct scion_udp udp;
 	struct scion_addr peer; /* source */
@@ -316,6 +312,8 @@ int flow_install(struct ctl_flow *f, struct tmpl *t);
 /* Writes a packet of the peer to the TUN, with our addresses; false: it is not one of this flow. */
 bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len);
 int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the worker if installed */
+/* A template for frames of the flow: over @path, from @socket, to @peer_port. */
+struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port);
 void flow_timer(struct ctl_flow *f, uint64_t ms);
 void flow_saw(struct control *c, const struct up_msg *m);
 void flow_free(struct ctl_flow *f); /* from the worker, from all tables */

@@ -341,7 +341,7 @@ static void on_worker_message(struct control *c, unsigned int worker, const stru
 	case UP_UNDERLAY:
 		a = (struct arrival){
 			.bytes = m->bytes, .len = m->len, .from = m->from, .socket = worker,
-			.flow = m->flow, .verdict = (enum verdict)m->verdict, .now_us = m->now_us,
+			.flow = m->flow, .verdict = (enum verdict)m->verdict,
 		};
 		on_arrival(c, &a);
 		return;
@@ -409,7 +409,6 @@ void dispatch_contact(uv_poll_t *handle, int status, int events)
 			if (size > 0)
 				seg = (size_t)size;
 		}
-		a.now_us = control_now_us();
 		while (left) {
 			a.len = left < seg ? left : seg;
 			on_arrival(c, &a);

@@ -275,6 +275,13 @@ void flow_send_alive(struct ctl_flow *f)
 	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
 }
 
+struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port)
+{
+	struct control *c = f->control;
+
+	return tmpl_new(path, &c->s.local, control_port(c, socket), &f->peer->addr, peer_port);
+}
+
 /* ---- timers ---- */
 
 void flow_timer(struct ctl_flow *f, uint64_t ms)

@@ -34,16 +34,9 @@ void moves_announce(struct ctl_flow *f)
 	flow_timer(f, f->announce_left ? ANNOUNCE_MS : FLOW_IDLE_MS);
 }
 
-static struct tmpl *tmpl_on(struct ctl_flow *f, struct path *path)
-{
-	struct control *c = f->control;
-
-	return tmpl_new(path, &c->s.local, control_port(c, f->worker), &f->peer->addr, f->tmpl->peer_port);
-}
-
 static void move(struct ctl_flow *f, struct peer_path *pp)
 {
-	struct tmpl *t = tmpl_on(f, pp->path);
+	struct tmpl *t = flow_tmpl(f, pp->path, f->worker, f->tmpl->peer_port);
 	char text[256];
 
 	if (!t)
@@ -117,7 +110,7 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 
 		if (f->path != pp || !f->tmpl || f->state < FLOW_OPENING)
 			continue;
-		t = tmpl_on(f, pp->path);
+		t = flow_tmpl(f, pp->path, f->worker, f->tmpl->peer_port);
 		if (!t || flow_set_tmpl(f, t) < 0)
 			continue;
 		c->n.renewals++;

@@ -27,6 +27,16 @@ static void reject(struct control *c, const struct arrival *a, const struct flow
 
 /* ---- ACCEPT ---- */
 
+/* From the port that the OPEN was sent to; that may be the contact port, not the worker's. */
+static void send_answer(struct ctl_flow *f, const uint8_t *frame, size_t len)
+{
+	struct tmpl *t = flow_tmpl(f, f->tmpl->path, f->reply_fd, f->tmpl->peer_port);
+
+	if (t)
+		control_send_frame(f->control, f->reply_fd, t, f->slot, frame, len);
+	tmpl_put(t);
+}
+
 static void send_accept(struct ctl_flow *f)
 {
 	struct control *c = f->control;
@@ -38,17 +48,10 @@ static void send_accept(struct ctl_flow *f)
 	};
 	uint8_t frame[256];
 	int len = frame_build_accept(frame, sizeof(frame), &f->theirs, f->epoch, &acc);
-	struct tmpl *t = f->tmpl, *own = NULL;
 
 	if (len < 0)
 		return;
-	/* From the port that was addressed; that may be the contact port, not the worker's. */
-	if (f->reply_fd != f->worker) {
-		own = tmpl_new(t->path, &c->s.local, control_port(c, f->reply_fd), &f->peer->addr, t->peer_port);
-		t = own ? own : t;
-	}
-	control_send_frame(c, f->reply_fd, t, f->slot, frame, (size_t)len);
-	tmpl_put(own);
+	send_answer(f, frame, (size_t)len);
 	f->accepted = true;
 	c->n.accepts_tx++;
 }
@@ -237,7 +240,6 @@ static void open_again(struct ctl_flow *f, const struct arrival *a, const struct
 	struct control *c = f->control;
 
 	f->opens++;
-	f->reply_to = a->from;
 	f->reply_fd = a->socket;
 	if (!f->confirmed) { /* the answer follows the newest OPEN */
 		struct tmpl *t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);
@@ -283,7 +285,6 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 	peer->opens_rx++;
 	peer_heard(peer);
 	f->opens = 1;
-	f->reply_to = a->from;
 	f->reply_fd = a->socket;
 	if (f->tcp ? !offer_syn(f, &o, a->pkt.traffic_class) : !offer_packet(f, &o)) {
 		reject(c, a, &o.from, NULL, REASON_MALFORMED);
@@ -365,12 +366,7 @@ static void on_refused(struct ctl_flow *f)
 
 	log_debug("%s: port closed", flow_str(f, text));
 	if (len > 0) {
-		struct tmpl *t = tmpl_new(f->tmpl->path, &c->s.local, control_port(c, f->reply_fd),
-					  &f->peer->addr, f->tmpl->peer_port);
-
-		if (t)
-			control_send_frame(c, f->reply_fd, t, f->slot, frame, (size_t)len);
-		tmpl_put(t);
+		send_answer(f, frame, (size_t)len);
 		c->n.rejects_tx++;
 	}
 	flow_step(f, FLOW_EV_RST);

@@ -60,8 +60,7 @@ static void follow_open(struct ctl_flow *f, struct tmpl *t)
 	} else if (!f->theirs.id) {
 		flow_set_tmpl(f, tmpl_get(t));
 	} else {
-		own = tmpl_new(f->path->path, &f->control->s.local, t->local_port, &f->peer->addr,
-			       f->tmpl->peer_port);
+		own = flow_tmpl(f, f->path->path, f->worker, f->tmpl->peer_port);
 		if (own)
 			flow_set_tmpl(f, own);
 	}
@@ -72,7 +71,7 @@ static void send_open(struct ctl_flow *f)
 	struct control *c = f->control;
 	bool contact = f->opens >= OPENS_TO_WORKER || !f->peer->num_workers;
 	uint16_t port = peer_port(c, f->peer, f->key.local_port, f->key.remote_port, contact);
-	struct tmpl *t = tmpl_new(f->path->path, &c->s.local, control_port(c, f->worker), &f->peer->addr, port);
+	struct tmpl *t = flow_tmpl(f, f->path->path, f->worker, port);
 	struct frame_open o = {
 		.from = f->mine,
 		.kind = (uint8_t)f->kind,
@@ -535,7 +534,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 	}
 	first = !f->theirs.id;
 	flow_set_theirs(f, &acc.from);
-	tmpl = tmpl_new(f->path->path, &c->s.local, control_port(c, f->worker), &f->peer->addr, acc.worker_port);
+	tmpl = flow_tmpl(f, f->path->path, f->worker, acc.worker_port);
 	if (!tmpl || flow_set_tmpl(f, tmpl) < 0)
 		return;
 	if (first && f->opens == 1 && !f->path->srtt_us)

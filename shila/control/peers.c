@@ -136,7 +136,6 @@ void peer_hello(struct control *c, struct peer *p)
 	if (len > 0) {
 		control_send_frame(c, c->s.num_workers, pp->tmpl, 1, frame, (size_t)len);
 		c->n.hellos_tx++;
-		p->hellos++;
 	}
 }
 
