@@ -13,7 +13,7 @@
 #define TICK_MS		   20
 #define TICK_IDLE_MS	   500 /* while no peer has flows and no probe is out */
 #define PROBE_USED_US	   100000
-#define PROBE_IDLE_US	   5000000
+#define PROBE_IDLE_US	   2000000
 #define PROBE_QUIET_US	   30000000 /* a peer without flows */
 #define PROBE_DOWN_US	   200000
 #define PROBE_TIMEOUT_MIN_US 100000
