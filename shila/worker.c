@@ -358,7 +358,7 @@ static void write_reset(struct worker *w, const struct flow *f, uint32_t seq)
 		.src_port = f->key.remote_port,
 		.dst_port = f->key.local_port,
 		.seq = seq,
-		.ack = f->out_next,
+		.ack = f->hot->out_next,
 		.flags = TCP_RST | TCP_ACK,
 	};
 	int len;
@@ -381,9 +381,9 @@ static void reset_local(struct worker *w, const struct flow *f)
 	if (!f->tcp)
 		return;
 	inbound_flush_flow(&w->in, f);
-	write_reset(w, f, f->out_ack);
-	if (f->in_valid && f->in_next != f->out_ack)
-		write_reset(w, f, f->in_next);
+	write_reset(w, f, f->hot->out_ack);
+	if (f->hot->known & FLOW_KNOWS_IN && f->hot->in_next != f->hot->out_ack)
+		write_reset(w, f, f->hot->in_next);
 }
 
 static void set_path(struct worker *w, struct flow *f, struct tmpl *t, uint8_t epoch)

@@ -34,6 +34,21 @@ enum {
 };
 
 /*
+ * TCP: what both directions of a flow reached; for RST, and to check frames of a newer epoch. Written by the
+ * worker only, into the state file if there is one, so that it outlives the daemon.
+ */
+struct flow_hot {
+	uint32_t out_next; /* one beyond the highest sequence number sent */
+	uint32_t in_next;  /* one beyond the highest delivered */
+	uint32_t in_ack;   /* highest ack received of what was sent */
+	uint32_t out_ack;  /* last ack sent: where the local kernel is */
+	uint8_t known;	   /* FLOW_KNOWS_*: which of the first three are */
+	uint8_t reserved[3];
+};
+
+enum { FLOW_KNOWS_OUT = 0x01, FLOW_KNOWS_IN = 0x02, FLOW_KNOWS_ACK = 0x04 };
+
+/*
  * A flow in a worker's table. Index and all identity are set by the control thread's INSTALL; the
  * worker owns it from then on until it answered REMOVE.
  */
@@ -51,12 +66,8 @@ struct flow {
 	uint8_t tun;	   /* inbound trains are written there */
 	uint8_t saw, told; /* FLOW_SAW_*: seen, and told to control */
 	uint16_t datagram_id;
-	/* TCP: what both directions reached; for RST, and to check frames of a newer epoch */
-	bool seq_valid, in_valid, ack_valid; /* are the next three known? */
-	uint32_t out_next; /* one beyond the highest sequence number sent */
-	uint32_t in_next;  /* one beyond the highest delivered */
-	uint32_t in_ack;   /* highest ack received of what was sent */
-	uint32_t out_ack;  /* last ack sent: where the local kernel is */
+	struct flow_hot *hot;	 /* in the state file, or own_hot */
+	struct flow_hot own_hot; /* in INSTALL: what it starts with */
 	uint32_t hash;	   /* of the key, kept by flow_table */
 	struct flow_stats stats; /* last: it is copied apart */
 };
@@ -106,7 +117,7 @@ static inline uint32_t flow_table_index(const struct flow_table *t, const struct
 struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k);
 
 /**
- * flow_table_insert() - Take slot @index into use with the key of @f; @f is copied.
+ * flow_table_insert() - Take slot @index into use with the key of @f; @f is copied, own_hot to where hot points.
  * A flow with the same key is replaced in the key index (its slot stays until it is removed).
  */
 struct flow *flow_table_insert(struct flow_table *t, uint32_t index, const struct flow *f);

@@ -108,6 +108,9 @@ struct flow *flow_table_insert(struct flow_table *t, uint32_t index, const struc
 	memcpy(slot, f, offsetof(struct flow, stats));
 	stats_copy(&slot->stats, &f->stats);
 	slot->used = true;
+	if (!slot->hot)
+		slot->hot = &slot->own_hot;
+	*slot->hot = f->own_hot;
 	slot->hash = flow_key_hash(&f->key, t->seed);
 	t->used++;
 	for (b = slot->hash & t->mask; t->buckets[b]; b = (b + 1) & t->mask) {

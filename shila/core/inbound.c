@@ -187,6 +187,7 @@ static bool may_ask(struct flow *f, uint64_t now_ms)
 static enum verdict take_data(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,
 			      const struct frame_hdr *h, struct rd *r, uint32_t wire, uint64_t now_ms)
 {
+	struct flow_hot *hot = f->hot;
 	struct thin_tcp thin;
 	uint32_t len, end;
 	enum verdict v = VERDICT_PASS;
@@ -200,24 +201,24 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 		return VERDICT_CONTROL;
 	len = (uint32_t)r->left;
 	end = thin.seq + len + !!(thin.flags & TCP_FIN);
-	sent = f->seq_valid && (int32_t)(f->out_next - thin.ack) >= 0;
+	sent = hot->known & FLOW_KNOWS_OUT && (int32_t)(hot->out_next - thin.ack) >= 0;
 	if (h->epoch != f->epoch || renewed(pkt, f->tmpl)) {
 		/*
 		 * The other side moved, or follows us late. Newer and plausible (an ack inside of what
 		 * we sent): control makes the new template. In any case the bytes are good.
 		 */
 		bool newer = (int8_t)(h->epoch - f->epoch) >= 0;
-		bool recent = !f->ack_valid || (int32_t)(thin.ack - f->in_ack) >= -MOVE_ACK_SLACK;
+		bool recent = !(hot->known & FLOW_KNOWS_ACK) || (int32_t)(thin.ack - hot->in_ack) >= -MOVE_ACK_SLACK;
 
 		if (newer && sent && recent && (f->server || h->epoch != f->epoch) && may_ask(f, now_ms))
 			v = VERDICT_CONTROL; /* which gets a copy; the segment itself goes on */
 	}
-	if (!f->in_valid || (int32_t)(end - f->in_next) > 0)
-		f->in_next = end;
-	f->in_valid = true;
-	if (sent && (!f->ack_valid || (int32_t)(thin.ack - f->in_ack) > 0)) {
-		f->in_ack = thin.ack;
-		f->ack_valid = true;
+	if (!(hot->known & FLOW_KNOWS_IN) || (int32_t)(end - hot->in_next) > 0)
+		hot->in_next = end;
+	hot->known |= FLOW_KNOWS_IN;
+	if (sent && (!(hot->known & FLOW_KNOWS_ACK) || (int32_t)(thin.ack - hot->in_ack) > 0)) {
+		hot->in_ack = thin.ack;
+		hot->known |= FLOW_KNOWS_ACK;
 	}
 	if (f->server)
 		f->saw |= FLOW_SAW_HEARD;

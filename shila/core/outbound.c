@@ -36,12 +36,13 @@ static void count(struct flow *f, uint64_t now_ms, uint64_t payload, uint64_t wi
 static void track(struct flow *f, const struct tcp_hdr *tcp, uint32_t payload)
 {
 	uint32_t end = tcp->seq + payload + !!(tcp->flags & (TCP_FIN | TCP_SYN));
+	struct flow_hot *hot = f->hot;
 
-	if (!f->seq_valid || (int32_t)(end - f->out_next) > 0)
-		f->out_next = end;
-	f->seq_valid = true;
+	if (!(hot->known & FLOW_KNOWS_OUT) || (int32_t)(end - hot->out_next) > 0)
+		hot->out_next = end;
+	hot->known |= FLOW_KNOWS_OUT;
 	if (tcp->flags & TCP_ACK)
-		f->out_ack = tcp->ack;
+		hot->out_ack = tcp->ack;
 	if (tcp->flags & TCP_FIN)
 		f->saw |= FLOW_SAW_FIN_OUT;
 	if (tcp->flags & TCP_RST)

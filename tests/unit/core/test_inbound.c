@@ -102,7 +102,7 @@ static void test_merge(void)
 		CHECK("payload", !memcmp(w->pkt + ip_len + 40, data, 2400));
 		uint16_t partial = csum_fold(inet_csum_pseudo(pkt.src, pkt.dst, pkt.addr_len, 6, w->len - ip_len));
 		CHECK("sum of the pseudo header", !memcmp(w->pkt + ip_len + 16, &partial, 2));
-		CHECK("seen", p.s->saw == (FLOW_SAW_FIN_IN | FLOW_SAW_HEARD) && p.s->in_next == 0xffffffffu - 500 + 2401);
+		CHECK("seen", p.s->saw == (FLOW_SAW_FIN_IN | FLOW_SAW_HEARD) && p.s->hot->in_next == 0xffffffffu - 500 + 2401);
 		CHECK("counted", flow_counter(&p.s->stats.rx_bytes) == 2400 && flow_counter(&p.s->stats.rx_segments) == 3);
 		drop();
 		finish();
@@ -655,10 +655,9 @@ static void test_epochs(void)
 		tcp.s->server = cases[i].server;
 		tcp.s->asked = cases[i].asked;
 		tcp.s->asked_ms = 1000 - INBOUND_ASK_AGAIN_MS + (cases[i].asked ? 1 : 0);
-		tcp.s->seq_valid = !cases[i].unsent;
-		tcp.s->out_next = 5000;
-		tcp.s->ack_valid = true;
-		tcp.s->in_ack = 4000;
+		tcp.s->hot->known = FLOW_KNOWS_ACK | (cases[i].unsent ? 0 : FLOW_KNOWS_OUT);
+		tcp.s->hot->out_next = 5000;
+		tcp.s->hot->in_ack = 4000;
 		thin.ack = cases[i].ack;
 		v = give(tcp.c, &thin, 0, data, 100);
 		CHECK(cases[i].why, v == (cases[i].want ? VERDICT_CONTROL : VERDICT_PASS));
@@ -666,7 +665,7 @@ static void test_epochs(void)
 		inbound_flush(&srv->in);
 		CHECK("delivered in any case", srv->num_got == 1);
 		CHECK("no epoch without control", tcp.s->epoch == cases[i].ours);
-		CHECK("an ack of what was never sent is not believed", (int32_t)(tcp.s->in_ack - 5000) <= 0 && (int32_t)(tcp.s->in_ack - 4000) >= 0);
+		CHECK("an ack of what was never sent is not believed", (int32_t)(tcp.s->hot->in_ack - 5000) <= 0 && (int32_t)(tcp.s->hot->in_ack - 4000) >= 0);
 		drop();
 		finish();
 	}
@@ -677,8 +676,8 @@ static void test_renewal(void)
 	struct thin_tcp thin = thin_at(0);
 
 	begin();
-	tcp.s->seq_valid = true;
-	tcp.s->out_next = 100;
+	tcp.s->hot->known |= FLOW_KNOWS_OUT;
+	tcp.s->hot->out_next = 100;
 	tcp.s->tmpl->rx_infos_len = 8;
 	memcpy(tcp.s->tmpl->rx_infos, tcp.c->tmpl->path->raw + 4, 8);
 	CHECK("the path as it was", give(tcp.c, &thin, 0, data, 100) == VERDICT_PASS);

@@ -112,7 +112,7 @@ static void test_split(void)
 			atomic_store(&p.c->stats.tx_wire_bytes, 0);
 		}
 		CHECK("one beyond the last byte that was sent",
-		      p.c->seq_valid && p.c->out_next == 0xfffff000 + 65000);
+		      p.c->hot->known & FLOW_KNOWS_OUT && p.c->hot->out_next == 0xfffff000 + 65000);
 		finish();
 	}
 }
@@ -278,7 +278,7 @@ static void test_verdicts(void)
 	b.flags = TCP_FIN | TCP_ACK;
 	t = tcp_train(buf, p.c, b, 0);
 	CHECK("FIN passes and was seen", out(&t) == VERDICT_PASS && p.c->saw == (FLOW_SAW_RST_OUT | FLOW_SAW_FIN_OUT));
-	CHECK("and counts as a byte", p.c->out_next == 106);
+	CHECK("and counts as a byte", p.c->hot->out_next == 106);
 	buf[32] = 0x40;
 	CHECK("data offset below 5", out(&t) == VERDICT_TUN_MALFORMED);
 	buf[32] = 0xf0;
@@ -307,7 +307,7 @@ static void test_syn_counts(void)
 
 	p.c->slow = true;
 	CHECK("to control", out(&t) == VERDICT_CONTROL);
-	CHECK("an ack of the SYN is an ack of what was sent", p.c->seq_valid && p.c->out_next == 1001);
+	CHECK("an ack of the SYN is an ack of what was sent", p.c->hot->known & FLOW_KNOWS_OUT && p.c->hot->out_next == 1001);
 	finish();
 }
 
