@@ -29,6 +29,21 @@ void conn_add(struct conn *n, struct ctl_flow *f)
 	n->num_flows++;
 }
 
+/* In place of the plan before. */
+static void set_plan(struct conn *n, struct peer_path *const *paths, unsigned int count)
+{
+	for (unsigned int i = 0; i < n->num_planned; i++)
+		if (n->planned[i].path)
+			DL_DELETE(n->planned[i].path->planners, &n->planned[i]);
+	n->num_planned = count;
+	for (unsigned int i = 0; i < count; i++) {
+		struct planned *p = &n->planned[i];
+
+		p->path = paths[i];
+		DL_APPEND(p->path->planners, p);
+	}
+}
+
 void conn_leave(struct ctl_flow *f)
 {
 	struct conn *n = f->conn;
@@ -46,6 +61,7 @@ void conn_leave(struct ctl_flow *f)
 		return;
 	if (n->has_token)
 		HASH_DEL(f->control->conns, n);
+	set_plan(n, NULL, 0);
 	free(n);
 }
 
@@ -80,18 +96,13 @@ void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
 	f->conn->has_token = true;
 }
 
-void conn_forget_path(struct control *c, struct peer_path *pp)
+void conn_forget_path(struct peer_path *pp)
 {
-	struct conn *n;
+	struct planned *p, *next;
 
-	for (unsigned int w = 0; w < c->s.num_workers; w++) {
-		for (uint32_t i = 1; i < c->next_slot[w]; i++) {
-			n = c->slots[w][i]->conn;
-			for (unsigned int k = 0; n && k < n->num_planned; k++)
-				if (n->planned[k] == pp)
-					n->planned[k] = NULL;
-		}
-	}
+	DL_FOREACH_SAFE(pp->planners, p, next)
+		p->path = NULL;
+	pp->planners = NULL;
 }
 
 /* ---- choice of paths ---- */
@@ -121,18 +132,19 @@ bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 		.share = n->route->paths.share,
 		.metric = (enum path_metric)n->route->paths.metric,
 	};
+	struct peer_path *chosen[PATH_CHOICE_MAX_K];
 	struct path_choice choice;
 	size_t count = peer_candidates(n->peer, control_policy(c, n->route), cand, pps, PATH_CHOICE_MAX_PATHS);
 
 	if (!count || path_choice_plan(cand, count, &params, &choice) < 0 || !choice.count)
 		return false;
-	n->num_planned = choice.count;
 	n->mss = UINT16_MAX;
 	for (unsigned int i = 0; i < choice.count; i++) {
-		n->planned[i] = pps[choice.index[i]];
-		if (path_mss(c, n->planned[i]) < n->mss)
-			n->mss = path_mss(c, n->planned[i]);
+		chosen[i] = pps[choice.index[i]];
+		if (path_mss(c, chosen[i]) < n->mss)
+			n->mss = path_mss(c, chosen[i]);
 	}
+	set_plan(n, chosen, choice.count);
 	return true;
 }
 
@@ -159,7 +171,7 @@ struct peer_path *conn_next_path(const struct conn *n)
 	struct peer_path *dead = NULL;
 
 	for (unsigned int i = 0; i < n->num_planned; i++) {
-		struct peer_path *pp = n->planned[i];
+		struct peer_path *pp = n->planned[i].path;
 
 		if (!pp || in_use(n, pp))
 			continue;

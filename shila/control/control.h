@@ -36,6 +36,7 @@
 
 #include <jansson.h>
 #include <uthash.h>
+#include <utlist.h>
 #include <uv.h>
 
 #define CONTROL_MAX_PACKET 65536
@@ -72,6 +73,8 @@ struct peer_path {
 	uint64_t probe_sent_us;
 	uint64_t next_probe_us;
 	uint64_t heard_us;	  /* last answer or frame on it */
+	struct ctl_flow *on;	  /* flows that use it; there are `flows` of them */
+	struct planned *planners; /* connections that plan to */
 };
 
 enum peer_state { PEER_UNKNOWN, PEER_UP, PEER_SILENT };
@@ -87,6 +90,7 @@ struct peer {
 	unsigned int num_workers; /* 0: not known yet */
 	uint16_t worker_ports[FRAME_MAX_WORKERS];
 	struct path_set *set; /* NULL: a client whose paths were never asked for */
+	struct ctl_flow *waiting; /* flows in FLOW_WAITING */
 	struct peer *next_of_set;
 	struct peer_path *paths;
 	uint32_t flows, half_open;
@@ -114,6 +118,12 @@ struct path_set {
 	uv_timer_t timer;
 };
 
+/* A path in the plan of a connection; NULL: it is gone. */
+struct planned {
+	struct peer_path *path;
+	struct planned *prev, *next; /* of those that plan this path */
+};
+
 /* One MPTCP connection (or plain TCP connection, or DATAGRAM flow) at the client. */
 struct conn {
 	UT_hash_handle hh;
@@ -125,7 +135,7 @@ struct conn {
 	const struct config_route *route;
 	struct peer *peer;
 	unsigned int num_planned;
-	struct peer_path *planned[PATH_CHOICE_MAX_K];
+	struct planned planned[PATH_CHOICE_MAX_K];
 	struct ctl_flow *flows;
 	unsigned int num_flows;
 	uint16_t mss;
@@ -141,7 +151,7 @@ struct ctl_flow {
 	uv_timer_t timer;
 
 	uint8_t flow_start[0]; /* all from here is zero in a free record */
-	UT_hash_handle by_key, by_theirs;
+	UT_hash_handle by_key, by_theirs, by_probe;
 	struct flow_key key;
 	struct their_name {
 		struct scion_addr peer;
@@ -157,6 +167,8 @@ struct ctl_flow {
 	uint8_t saw;
 	struct peer *peer;
 	struct peer_path *path;	     /* client; NULL at the server */
+	struct ctl_flow *path_prev, *path_next; /* of path->on */
+	struct ctl_flow *wait_prev, *wait_next; /* of peer->waiting */
 	struct tmpl *tmpl;	     /* one reference: what the worker was told */
 	struct conn *conn;	     /* client */
 	struct mptcp_token token;    /* of the connection, at its server side */
@@ -238,6 +250,7 @@ struct control {
 	struct ctl_flow *free_head[CONFIG_MAX_WORKERS], *free_tail[CONFIG_MAX_WORKERS];
 	uint32_t next_slot[CONFIG_MAX_WORKERS], flows_used[CONFIG_MAX_WORKERS];
 	struct ctl_flow *by_key, *by_theirs;
+	struct ctl_flow *by_probe; /* flows with a move_tmpl, by move_probe */
 	struct conn *conns; /* by token */
 	struct peer *peers;
 	struct path_set *sets;
@@ -248,7 +261,6 @@ struct control {
 	uint64_t refusal_log_s;
 	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
-	uint32_t moves_probed; /* flows with a move_tmpl */
 	uint64_t drops[VERDICT_COUNT];
 	struct control_counters n;
 	uint8_t packet[CONTROL_MAX_PACKET + 2048]; /* scratch for what is being built */
@@ -328,7 +340,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 void opening_reject(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
 void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
 void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
-void opening_paths_known(struct control *c, struct peer *p); /* flows that wait */
+void opening_paths_known(struct peer *p); /* flows that wait */
 void opening_confirm(struct ctl_flow *f);
 void opening_timer(struct ctl_flow *f);
 
@@ -345,7 +357,7 @@ unsigned int conn_live_flows(const struct conn *n);
 struct peer_path *conn_next_path(const struct conn *n);
 /* @proven: only paths that are not suspect or down; else any that the connection does not use. */
 struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven);
-void conn_forget_path(struct control *c, struct peer_path *pp);
+void conn_forget_path(struct peer_path *pp);
 
 /* ---- offering.c ---- */
 void offering_open(struct control *c, const struct arrival *a, struct rd *r);
@@ -354,12 +366,13 @@ void offering_confirmed(struct ctl_flow *f);
 void offering_timer(struct ctl_flow *f);
 
 /* ---- moves.c ---- */
-void moves_path_died(struct control *c, struct peer_path *pp);
+void moves_path_died(struct peer_path *pp);
 void moves_path_renewed(struct control *c, struct peer_path *pp);
-void moves_path_up(struct control *c, struct peer_path *pp);
+void moves_path_up(struct peer_path *pp);
 void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,
 		  bool syn); /* @syn: DATA with a SYN, whose ack nobody checked */
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p);
+void moves_forget_probe(struct ctl_flow *f);
 void moves_announce(struct ctl_flow *f);
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp); /* client: counts, sets f->path */
 
@@ -397,7 +410,7 @@ void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid); /* SCMP: 
 void probing_now(struct control *c, struct peer *p);
 void probing_look(struct control *c, struct peer *p);
 void probing_wake(struct control *c); /* flows came to a path */
-void peer_path_free(struct control *c, struct peer_path *pp);
+void peer_path_free(struct peer_path *pp);
 const char *path_state_str(enum path_state s);
 
 /* ---- answers.c ---- */

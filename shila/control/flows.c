@@ -163,6 +163,10 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 		log_debug("%s: event %d refused in state %s", flow_str(f, text), ev, flow_state_str(f->state));
 		return false;
 	}
+	if (next != f->state && f->state == FLOW_WAITING)
+		DL_DELETE2(f->peer->waiting, f, wait_prev, wait_next);
+	else if (next != f->state && next == FLOW_WAITING)
+		DL_APPEND2(f->peer->waiting, f, wait_prev, wait_next);
 	if (next != f->state)
 		log_debug("%s: %s > %s", flow_str(f, text), flow_state_str(f->state), flow_state_str(next));
 	f->state = next;
@@ -375,6 +379,8 @@ void flow_free(struct ctl_flow *f)
 		HASH_DELETE(by_theirs, c->by_theirs, f);
 	if (f->pool_address.len)
 		pool_put(c->pool, &f->pool_address);
+	if (f->state == FLOW_WAITING)
+		DL_DELETE2(f->peer->waiting, f, wait_prev, wait_next);
 	if (f->server && !f->confirmed && f->peer && f->peer->half_open)
 		f->peer->half_open--;
 	if (f->peer)
@@ -382,8 +388,7 @@ void flow_free(struct ctl_flow *f)
 	flow_use_path(f, NULL);
 	conn_leave(f);
 	tmpl_put(f->tmpl);
-	c->moves_probed -= !!f->move_tmpl;
-	tmpl_put(f->move_tmpl);
+	moves_forget_probe(f);
 	c->flows_used[f->worker]--;
 	record_give(c, f);
 }

@@ -18,11 +18,16 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 
 	if (old == pp)
 		return;
-	if (pp && !pp->flows++)
-		probing_wake(f->control);
-	f->path = pp;
-	if (old)
+	if (old) {
+		DL_DELETE2(old->on, f, path_prev, path_next);
 		old->flows--; /* if it is gone, the next tick frees it: callers may be walking over it */
+	}
+	f->path = pp;
+	if (!pp)
+		return;
+	DL_APPEND2(pp->on, f, path_prev, path_next);
+	if (!pp->flows++)
+		probing_wake(f->control);
 }
 
 /* ---- client: leaving a path ---- */
@@ -60,14 +65,14 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 	moves_announce(f);
 }
 
-void moves_path_died(struct control *c, struct peer_path *pp)
+void moves_path_died(struct peer_path *pp)
 {
 	struct ctl_flow *f, *next;
 
-	HASH_ITER(by_key, c->by_key, f, next) {
+	DL_FOREACH_SAFE2(pp->on, f, next, path_next) {
 		struct peer_path *to;
 
-		if (f->path != pp || f->state < FLOW_OPEN || !f->conn)
+		if (f->state < FLOW_OPEN || !f->conn)
 			continue;
 		to = conn_other_path(f, true);
 		if (to)
@@ -76,27 +81,34 @@ void moves_path_died(struct control *c, struct peer_path *pp)
 	}
 }
 
+static bool better_on(const struct ctl_flow *f, const struct peer_path *pp)
+{
+	bool crowded = false, taken = false;
+
+	if (!f->conn || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
+	    !path_policy_allows(control_policy(f->control, f->conn->route), pp->path))
+		return false;
+	if (f->path->state == PATH_STATE_DOWN)
+		return true;
+	for (struct ctl_flow *o = f->conn->flows; o; o = o->conn_next) {
+		if (o == f || !o->path)
+			continue;
+		taken |= path_shared_links(o->path->path, pp->path) >= f->conn->route->paths.share;
+		crowded |= path_shared_links(o->path->path, f->path->path) >= f->conn->route->paths.share;
+	}
+	return crowded && !taken;
+}
+
 /* A path is alive again: flows that were left on a dead one, or share a link, take it. */
-void moves_path_up(struct control *c, struct peer_path *pp)
+void moves_path_up(struct peer_path *pp)
 {
 	struct ctl_flow *f, *next;
 
-	HASH_ITER(by_key, c->by_key, f, next) {
-		bool crowded = false, taken = false;
-
-		if (f->peer != pp->peer || !f->path || f->path == pp || !f->conn || f->server ||
-		    (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
-		    !path_policy_allows(control_policy(c, f->conn->route), pp->path))
-			continue;
-		for (struct ctl_flow *o = f->conn->flows; o; o = o->conn_next) {
-			if (o == f || !o->path)
-				continue;
-			taken |= path_shared_links(o->path->path, pp->path) >= f->conn->route->paths.share;
-			crowded |= path_shared_links(o->path->path, f->path->path) >= f->conn->route->paths.share;
-		}
-		if (f->path->state == PATH_STATE_DOWN || (crowded && !taken))
-			move(f, pp);
-	}
+	for (struct peer_path *other = pp->peer->paths; other; other = other->next)
+		if (other != pp)
+			DL_FOREACH_SAFE2(other->on, f, next, path_next)
+				if (better_on(f, pp))
+					move(f, pp);
 }
 
 /* ---- client: the same path with fresh bytes ---- */
@@ -105,10 +117,10 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 {
 	struct ctl_flow *f, *next;
 
-	HASH_ITER(by_key, c->by_key, f, next) {
+	DL_FOREACH_SAFE2(pp->on, f, next, path_next) {
 		struct tmpl *t;
 
-		if (f->path != pp || !f->tmpl || f->state < FLOW_OPENING)
+		if (!f->tmpl || f->state < FLOW_OPENING)
 			continue;
 		t = flow_tmpl(f, pp->path, f->worker, f->tmpl->peer_port);
 		if (!t || flow_set_tmpl(f, t) < 0)
@@ -180,12 +192,12 @@ static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, ui
 		return;
 	}
 	c->next_probe = p.id;
-	c->moves_probed += !f->move_tmpl;
-	tmpl_put(f->move_tmpl);
+	moves_forget_probe(f);
 	f->move_tmpl = t;
 	f->move_sent_us = p.sent_us;
 	f->move_epoch = epoch;
 	f->move_probe = p.id;
+	HASH_ADD(by_probe, c->by_probe, move_probe, sizeof(f->move_probe), f);
 	control_send_frame(c, f->worker, t, f->slot, frame, (size_t)len);
 	c->n.probes_tx++;
 }
@@ -237,23 +249,26 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p)
 {
-	struct ctl_flow *f, *next;
+	struct ctl_flow *f;
+	struct tmpl *t;
 
-	if (!c->moves_probed)
-		return false; /* else a flood of them would be a flood of walks over all flows */
+	HASH_FIND(by_probe, c->by_probe, &p->id, sizeof(p->id), f);
+	if (!f || f->move_sent_us != p->sent_us || f->peer != from)
+		return false;
+	t = tmpl_get(f->move_tmpl);
+	moves_forget_probe(f);
+	if ((int8_t)(f->move_epoch - f->epoch) > 0)
+		adopt(f, t, f->move_epoch);
+	else
+		tmpl_put(t);
+	return true;
+}
 
-	HASH_ITER(by_key, c->by_key, f, next) {
-		struct tmpl *t = f->move_tmpl;
-
-		if (!t || f->move_probe != p->id || f->move_sent_us != p->sent_us || f->peer != from)
-			continue;
-		f->move_tmpl = NULL;
-		c->moves_probed--;
-		if ((int8_t)(f->move_epoch - f->epoch) > 0)
-			adopt(f, t, f->move_epoch);
-		else
-			tmpl_put(t);
-		return true;
-	}
-	return false;
+void moves_forget_probe(struct ctl_flow *f)
+{
+	if (!f->move_tmpl)
+		return;
+	HASH_DELETE(by_probe, f->control->by_probe, f);
+	tmpl_put(f->move_tmpl);
+	f->move_tmpl = NULL;
 }

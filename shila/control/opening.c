@@ -183,13 +183,11 @@ static void wait_or_start(struct ctl_flow *f)
 	arm(f);
 }
 
-void opening_paths_known(struct control *c, struct peer *p)
+void opening_paths_known(struct peer *p)
 {
 	struct ctl_flow *f, *next;
 
-	HASH_ITER(by_key, c->by_key, f, next) {
-		if (f->state != FLOW_WAITING || f->peer != p)
-			continue;
+	DL_FOREACH_SAFE2(p->waiting, f, next, wait_next) {
 		if (p->set->num_paths)
 			start(f);
 		else if (!p->set->err)

@@ -81,7 +81,7 @@ static void peer_take_set(struct control *c, struct peer *p)
 	for (pp = p->paths; pp; pp = next) {
 		next = pp->next;
 		if (pp->gone && !pp->flows)
-			peer_path_free(c, pp);
+			peer_path_free(pp);
 	}
 }
 
@@ -226,7 +226,7 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 		next = p->next_of_set;
 		if (!err)
 			peer_take_set(c, p);
-		opening_paths_known(c, p);
+		opening_paths_known(p);
 		if (!err && n && p->configured && !p->num_workers)
 			peer_hello(c, p);
 		if (!err && n && p->configured)

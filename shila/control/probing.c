@@ -30,7 +30,7 @@ const char *path_state_str(enum path_state s)
 	return names[s];
 }
 
-void peer_path_free(struct control *c, struct peer_path *pp)
+void peer_path_free(struct peer_path *pp)
 {
 	for (struct peer_path **at = &pp->peer->paths; *at; at = &(*at)->next) {
 		if (*at == pp) {
@@ -38,7 +38,7 @@ void peer_path_free(struct control *c, struct peer_path *pp)
 			break;
 		}
 	}
-	conn_forget_path(c, pp);
+	conn_forget_path(pp);
 	tmpl_put(pp->tmpl);
 	path_put(pp->path);
 	free(pp);
@@ -55,7 +55,7 @@ static bool has_stranded(const struct peer *p)
 	return false;
 }
 
-static void set_state(struct control *c, struct peer_path *pp, enum path_state state)
+static void set_state(struct peer_path *pp, enum path_state state)
 {
 	enum path_state old = pp->state;
 	char fp[PATH_FINGERPRINT_STRLEN];
@@ -67,12 +67,12 @@ static void set_state(struct control *c, struct peer_path *pp, enum path_state s
 	fp[8] = '\0';
 	if (state == PATH_STATE_DOWN) {
 		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows ? ", its flows move" : "");
-		moves_path_died(c, pp);
+		moves_path_died(pp);
 	} else if (state == PATH_STATE_UP) {
 		if (old == PATH_STATE_DOWN)
 			log_info("path %s to %s is up again", fp, pp->peer->text);
 		if (old == PATH_STATE_DOWN || has_stranded(pp->peer))
-			moves_path_up(c, pp);
+			moves_path_up(pp);
 	}
 }
 
@@ -88,17 +88,15 @@ static uint64_t timeout_us(const struct peer_path *pp)
 /* DATA that came on the path since the probe was sent is as good as an answer. */
 static bool heard_since(struct control *c, const struct peer_path *pp, uint64_t since_us)
 {
-	struct ctl_flow *f, *next;
+	const struct ctl_flow *f;
 	uint64_t now_us = control_now_us(), age_ms = (now_us - since_us) / 1000, now_ms = uv_now(c->loop);
 
 	if (pp->heard_us >= since_us)
 		return true;
-	if (!pp->flows)
-		return false;
-	HASH_ITER(by_key, c->by_key, f, next) {
+	DL_FOREACH2(pp->on, f, path_next) {
 		uint64_t rx_ms;
 
-		if (f->path != pp || f->state < FLOW_OPEN || f->server)
+		if (f->state < FLOW_OPEN)
 			continue;
 		rx_ms = flow_counter(&worker_flow_stats(c->workers[f->worker], f->slot)->rx_ms);
 		if (rx_ms && now_ms >= rx_ms && now_ms - rx_ms < age_ms)
@@ -117,14 +115,14 @@ static void missed(struct control *c, struct peer_path *pp)
 	}
 	pp->misses++;
 	if (pp->misses >= PROBE_MISSES)
-		set_state(c, pp, PATH_STATE_DOWN);
+		set_state(pp, PATH_STATE_DOWN);
 	else if (pp->state == PATH_STATE_UP)
-		set_state(c, pp, PATH_STATE_SUSPECT);
+		set_state(pp, PATH_STATE_SUSPECT);
 	if (pp->state == PATH_STATE_SUSPECT)
 		pp->next_probe_us = 0; /* at once */
 }
 
-static void answered(struct control *c, struct peer_path *pp, uint64_t rtt_us)
+static void answered(struct peer_path *pp, uint64_t rtt_us)
 {
 	uint32_t rtt = rtt_us < UINT32_MAX ? (uint32_t)rtt_us : UINT32_MAX;
 
@@ -143,7 +141,7 @@ static void answered(struct control *c, struct peer_path *pp, uint64_t rtt_us)
 	pp->good++;
 	pp->heard_us = control_now_us();
 	if (pp->state != PATH_STATE_DOWN || pp->good >= PROBE_GOOD)
-		set_state(c, pp, PATH_STATE_UP);
+		set_state(pp, PATH_STATE_UP);
 }
 
 /* ---- sending ---- */
@@ -194,7 +192,7 @@ static void on_tick(uv_timer_t *t)
 		for (struct peer_path *pp = p->paths, *pp_next; pp; pp = pp_next) {
 			pp_next = pp->next;
 			if (pp->gone && !pp->flows) {
-				peer_path_free(c, pp);
+				peer_path_free(pp);
 				continue;
 			}
 			if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
@@ -303,7 +301,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 			continue;
 		pp->probe_id = 0;
 		peer_heard(p);
-		answered(c, pp, control_now_us() - reply.sent_us);
+		answered(pp, control_now_us() - reply.sent_us);
 		if (!p->num_workers && p->configured)
 			peer_hello(c, p);
 		return;
