@@ -241,6 +241,8 @@ int control_new(const struct control_setup *setup, struct control **out)
 	c->from_workers.data = c;
 	uv_timer_init(c->loop, &c->tick);
 	c->tick.data = c;
+	uv_timer_init(c->loop, &c->announcer);
+	c->announcer.data = c;
 	*out = c;
 	err = parse_policies(c);
 	if (err < 0)
@@ -315,6 +317,7 @@ void control_stop(struct control *c, void (*done)(void *ctx), void *ctx)
 				uv_close((uv_handle_t *)&c->slots[w][i]->timer, NULL);
 	uv_close((uv_handle_t *)&c->from_workers, NULL);
 	uv_close((uv_handle_t *)&c->tick, NULL);
+	uv_close((uv_handle_t *)&c->announcer, NULL);
 	if (c->contact.data)
 		uv_close((uv_handle_t *)&c->contact, NULL);
 	s->c = c;

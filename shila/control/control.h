@@ -14,6 +14,7 @@
  *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
  *     flows.c     flow records, their slots in the workers, state, timers, the end
  *     moves.c     paths of running flows: death, renewal, following the other side
+ *     announcing.c  telling the other side of it
  *     peers.c     peers: HELLO, ports, limits
  *     paths.c     path sets per AS: asking, refreshing
  *     probing.c   PROBE: which path of a peer is up, with which RTT
@@ -74,6 +75,7 @@ struct peer_path {
 	uint64_t next_probe_us;
 	uint64_t heard_us;	  /* last answer or frame on it */
 	struct ctl_flow *on;	  /* flows that use it; there are `flows` of them */
+	bool move_again;	  /* a worker was too busy to take the move of a flow */
 	struct planned *planners; /* connections that plan to */
 };
 
@@ -179,7 +181,9 @@ struct ctl_flow {
 	uint64_t open_sent_us;
 	uint32_t rto_ms;
 	unsigned int path_changes;
-	unsigned int announce_left;  /* ALIVEs that still announce a move */
+	unsigned int announce_left;  /* ALIVEs that may still announce a move */
+	bool announce_queued;	     /* in control->announcing */
+	struct ctl_flow *announce_prev, *announce_next;
 	unsigned int confirm_left;   /* ALIVEs until the server was heard, client */
 	struct held_packet *held[HELD_DATAGRAMS]; /* [0]: newest SYN */
 	unsigned int num_held;
@@ -245,6 +249,12 @@ struct control {
 	uv_async_t from_workers;
 	uv_poll_t contact;
 	uv_timer_t tick; /* probing */
+	uv_timer_t announcer;
+	struct ctl_flow *announcing; /* flows whose ALIVE is to go out */
+	uint64_t announced_ms;
+	unsigned int announced; /* in that millisecond */
+	uint64_t moves_log_s;
+	unsigned int moves_logged; /* in that second */
 	uint64_t start_ms;
 	struct ctl_flow **slots[CONFIG_MAX_WORKERS]; /* [worker][slot] */
 	struct ctl_flow *free_head[CONFIG_MAX_WORKERS], *free_tail[CONFIG_MAX_WORKERS];
@@ -373,8 +383,13 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		  bool syn); /* @syn: DATA with a SYN, whose ack nobody checked */
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p);
 void moves_forget_probe(struct ctl_flow *f);
-void moves_announce(struct ctl_flow *f);
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp); /* client: counts, sets f->path */
+
+/* ---- announcing.c ---- */
+void announcing_alive(struct ctl_flow *f); /* an ALIVE, soon */
+void announcing_move(struct ctl_flow *f);  /* ALIVEs until the other side has followed, or long enough */
+void announcing_timer(struct ctl_flow *f);
+void announcing_forget(struct ctl_flow *f);
 
 /* ---- peers.c ---- */
 struct peer *peer_find(struct control *c, const struct scion_addr *addr);

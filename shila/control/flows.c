@@ -332,7 +332,7 @@ static void on_timer(uv_timer_t *t)
 	case FLOW_OPEN:
 	case FLOW_CLOSING:
 		if (f->announce_left)
-			moves_announce(f);
+			announcing_timer(f);
 		else if (f->server && !f->confirmed)
 			offering_timer(f);
 		else if (f->confirm_left)
@@ -389,6 +389,7 @@ void flow_free(struct ctl_flow *f)
 	conn_leave(f);
 	tmpl_put(f->tmpl);
 	moves_forget_probe(f);
+	announcing_forget(f);
 	c->flows_used[f->worker]--;
 	record_give(c, f);
 }

@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-#define ANNOUNCE_TIMES 3
-#define ANNOUNCE_MS    60
-#define MOVE_PROBE_US  1000000 /* how long the answer to a PROBE of a move is waited for */
+#define MOVE_PROBE_US	 1000000 /* how long the answer to a PROBE of a move is waited for */
+#define LOGGED_PER_S	 20
+#define MOVES_PER_KICK	 256 /* so that the workers empty their queues while many flows move */
 
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 {
@@ -32,11 +32,16 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 
 /* ---- client: leaving a path ---- */
 
-void moves_announce(struct ctl_flow *f)
+/* Thousands of flows may move at once: some are named, the others only counted. */
+static bool may_log(struct control *c)
 {
-	flow_send_alive(f);
-	f->announce_left--;
-	flow_timer(f, f->announce_left ? ANNOUNCE_MS : FLOW_IDLE_MS);
+	uint64_t second = control_now_ms(c) / 1000;
+
+	if (c->moves_log_s != second) {
+		c->moves_log_s = second;
+		c->moves_logged = 0;
+	}
+	return c->moves_logged++ < LOGGED_PER_S;
 }
 
 static void move(struct ctl_flow *f, struct peer_path *pp)
@@ -48,21 +53,23 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 		return;
 	f->epoch++;
 	if (flow_set_tmpl(f, t) < 0) {
-		f->epoch--; /* stranded; the next path that comes up takes it */
+		f->epoch--;
+		if (f->path)
+			f->path->move_again = true;
 		return;
 	}
 	flow_use_path(f, pp);
 	f->path_changes++;
-	f->control->n.moves++;
-	log_info("%s: moved to a path of %u link%s, MTU %u (move %u)", flow_str(f, text),
-		 pp->path->num_hops / 2u, pp->path->num_hops == 2 ? "" : "s", pp->path->mtu_bytes,
-		 f->path_changes);
-	if (f->state == FLOW_LINGER) {
-		flow_send_alive(f); /* its timer goes on */
-		return;
-	}
-	f->announce_left = ANNOUNCE_TIMES;
-	moves_announce(f);
+	if (++f->control->n.moves % MOVES_PER_KICK == 0)
+		control_kick(f->control);
+	if (may_log(f->control))
+		log_info("%s: moved to a path of %u link%s, MTU %u (move %u)", flow_str(f, text),
+			 pp->path->num_hops / 2u, pp->path->num_hops == 2 ? "" : "s", pp->path->mtu_bytes,
+			 f->path_changes);
+	if (f->state == FLOW_LINGER)
+		announcing_alive(f); /* its timer goes on */
+	else
+		announcing_move(f);
 }
 
 void moves_path_died(struct peer_path *pp)
@@ -127,7 +134,7 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 			continue;
 		c->n.renewals++;
 		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
-			flow_send_alive(f); /* the server may have nothing to hear for hours, and all to send */
+			announcing_alive(f); /* the server may have nothing to hear for hours, and all to send */
 	}
 }
 
@@ -162,7 +169,8 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 	}
 	f->path_changes++;
 	f->control->n.followed++;
-	log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);
+	if (may_log(f->control))
+		log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);
 }
 
 /* Frames do not tell the MTU of the path they came on: only the path set can. */
@@ -257,10 +265,12 @@ bool moves_probe_reply(struct control *c, const struct peer *from, const struct 
 		return false;
 	t = tmpl_get(f->move_tmpl);
 	moves_forget_probe(f);
-	if ((int8_t)(f->move_epoch - f->epoch) > 0)
+	if ((int8_t)(f->move_epoch - f->epoch) > 0) {
 		adopt(f, t, f->move_epoch);
-	else
+		flow_send_alive(f); /* else the other side goes on announcing: we may have no data for it */
+	} else {
 		tmpl_put(t);
+	}
 	return true;
 }
 

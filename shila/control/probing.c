@@ -114,7 +114,10 @@ static void missed(struct control *c, struct peer_path *pp)
 		return;
 	}
 	pp->misses++;
-	if (pp->misses >= PROBE_MISSES)
+	if (pp->state == PATH_STATE_DOWN && pp->move_again) {
+		pp->move_again = false;
+		moves_path_died(pp);
+	} else if (pp->misses >= PROBE_MISSES)
 		set_state(pp, PATH_STATE_DOWN);
 	else if (pp->state == PATH_STATE_UP)
 		set_state(pp, PATH_STATE_SUSPECT);

@@ -22,6 +22,7 @@ struct flow_stats {
 	atomic_uint_fast64_t tx_wire_bytes, rx_wire_bytes; /* underlay IP packets */
 	atomic_uint_fast64_t tx_segments, rx_segments;
 	atomic_uint_fast64_t tx_ms, rx_ms; /* when last, monotonic */
+	atomic_uint_fast64_t rx_epoch;	   /* of the newest frame */
 };
 
 /* Events of a flow that a worker tells the control thread, as bits. */

@@ -98,6 +98,7 @@ static void stats_copy(struct flow_stats *to, const struct flow_stats *from)
 	atomic_store_explicit(&to->rx_segments, flow_counter(&from->rx_segments), memory_order_relaxed);
 	atomic_store_explicit(&to->tx_ms, flow_counter(&from->tx_ms), memory_order_relaxed);
 	atomic_store_explicit(&to->rx_ms, flow_counter(&from->rx_ms), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_epoch, flow_counter(&from->rx_epoch), memory_order_relaxed);
 }
 
 struct flow *flow_table_insert(struct flow_table *t, uint32_t index, const struct flow *f)

@@ -366,6 +366,8 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 		return VERDICT_CONTROL;
 	if (!from_peer(pkt, udp, f->tmpl))
 		return VERDICT_FRAME_WRONG_SOURCE;
+	if (flow_counter(&f->stats.rx_epoch) != h.epoch)
+		atomic_store_explicit(&f->stats.rx_epoch, h.epoch, memory_order_relaxed);
 	if (h.type == FRAME_DATA)
 		return take_data(in, f, pkt, &h, &r, wire, now_ms);
 	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
