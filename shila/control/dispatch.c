@@ -150,8 +150,15 @@ static void on_close(struct control *c, const struct arrival *a, const struct fr
 		return;
 	}
 	c->n.closes_rx++;
-	if (!f || !scion_addr_eq(&f->peer->addr, &a->peer) || e.from.id != f->theirs.id ||
-	    e.from.tag != f->theirs.tag) {
+	if (!f) {
+		c->drops[VERDICT_FRAME_UNKNOWN_FLOW]++;
+		return;
+	}
+	if (!scion_addr_eq(&f->peer->addr, &a->peer)) {
+		c->drops[VERDICT_FRAME_WRONG_SOURCE]++;
+		return;
+	}
+	if (e.from.id != f->theirs.id || e.from.tag != f->theirs.tag) {
 		c->drops[VERDICT_FRAME_UNKNOWN_FLOW]++;
 		return;
 	}
@@ -218,6 +225,8 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 	bool syn = false;
 
 	if (!f) {
+		if (a->verdict != VERDICT_FRAME_UNKNOWN_FLOW) /* else its worker has counted it */
+			c->drops[VERDICT_FRAME_UNKNOWN_FLOW]++;
 		answer_unknown(c, a, h);
 		return;
 	}

@@ -240,6 +240,7 @@ static void open_again(struct ctl_flow *f, const struct arrival *a, const struct
 	struct control *c = f->control;
 
 	f->opens++;
+	c->n.opens_again++;
 	f->reply_fd = a->socket;
 	if (!f->confirmed) { /* the answer follows the newest OPEN */
 		struct tmpl *t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);

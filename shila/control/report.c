@@ -416,6 +416,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("datagram_flows", c->n.datagrams);
 	COUNT("opens_tx", c->n.opens_tx);
 	COUNT("opens_rx", c->n.opens_rx);
+	COUNT("opens_again", c->n.opens_again);
 	COUNT("accepts_tx", c->n.accepts_tx);
 	COUNT("accepts_rx", c->n.accepts_rx);
 	COUNT("rejects_tx", c->n.rejects_tx);

@@ -6,7 +6,7 @@
     traffic.py get HOST PORT BYTES   fetches so many bytes and checks each of them
     traffic.py put HOST PORT BYTES   sends them; the server checks
     traffic.py echo HOST PORT N      N small questions and answers, one after the other
-    traffic.py beat HOST PORT S      a question and its answer every 100 ms, for S seconds
+    traffic.py beat HOST PORT S      a question and its answer every 100 ms, for S seconds or until SIGTERM
     traffic.py hold HOST PORT        connects, says so, and waits for the end of the connection
     traffic.py connect HOST PORT     only connects
     traffic.py udp-server PORT       UDP: sends back what comes
@@ -19,6 +19,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -120,8 +121,10 @@ def echo(host, port, count):
 
 def beat(host, port, seconds):
     longest, count, end = 0, 0, time.monotonic() + seconds
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     with connect(host, port) as s:
-        while time.monotonic() < end:
+        while time.monotonic() < end and not stop:
             began = time.monotonic()
             s.sendall(f"beat {count}\n".encode())
             if read_line(s) != ["beat", str(count)]:

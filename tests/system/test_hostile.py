@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon does with packets that are wrong, forged, or right and meant badly.
+
+Both hosts are in one AS (topology `local`), so there is no router that could know better. h2 is the target,
+h1 a real peer whose connection runs beside everything, and the packets come from a socket on h1's host
+under any SCION address.
+"""
+
+import signal
+import struct
+import sys
+
+from harness import *  # noqa: F403
+
+sys.path.insert(0, TOOLS)
+import inject  # noqa: E402
+from inject import (ACCEPT, ACK, ALIVE, CLOSE, DATA, DATAGRAM, DGRAM, FIN, FRAG, HELLO_ACK, LAST, MAIN, OPEN, PLAIN,  # noqa: E402
+                    PROBE_REPLY, PSH, REJECT, RST, SUB, SYN, UNKNOWN, URG, TcpClient, frame, hello, open_frame, probe,
+                    thin)
+
+CONTACT = 31654
+AS = "1-64512"
+ALLOWED_AS = "1-64513"  # any host of it may connect
+STRANGER = ("1-64599", "10.99.0.99")
+
+
+class Hostile(SystemTest):
+    """A pair in one AS, an injector, and a connection of h1 that must not notice anything."""
+
+    config2 = {}
+    beat = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = cls.keep(Pair(topology="local", apps=(4,), config2=dict(
+            {"ingress": {"allow": [AS, ALLOWED_AS], "serve": ["tcp/8000-8001", "udp/9000", "icmp"]}}, **cls.config2)))
+        cls.h1, cls.h2 = cls.pair.h1, cls.pair.h2
+        cls.worker = cls.h2.rpc("status")["worker_ports"]
+        cls.addresses = {h: cls.pair.lab.hosts[h]["address"] for h in ("h1", "h2")}
+        cls.target = (AS, cls.addresses["h2"])
+        cls.peer = (AS, cls.addresses["h1"])
+        cls.i = cls.keep(cls.injector())
+        cls.server = cls.keep(cls.h2.serve(8000))
+        cls.beside = cls.keep(cls.h1.spawn_traffic("beat", cls.h2.address(4), 8000, 600)) if cls.beat else None
+        if cls.beat:
+            wait_for(lambda: cls.h2.flows(state="open", role="main", side="server"), 10, "the connection beside")
+
+    @classmethod
+    def injector(cls, source=None):
+        return inject.Injector(f"/run/netns/{cls.pair.lab.netns('h1')}", cls.addresses["h1"], source or cls.peer, cls.target)
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.beside:
+            cls.beside.send_signal(signal.SIGTERM)
+            answer = traffic_answer(cls.beside.finish(20))
+            assert answer["ok"] and answer["longest"] < 2, answer
+
+    def drops(self):
+        return {d["name"]: d["count"] for d in self.h2.rpc("drops")}
+
+    def settle(self, port):
+        """What was sent to that port has been dealt with: later packets have, and worker and control are one queue."""
+        return self.i.barrier(port)
+
+    def difference(self, before):
+        after = self.drops()
+        return {k: after[k] - before[k] for k in after if after[k] != before[k]}
+
+    def refused(self, why, port, packet, counter, answer=None):
+        """One packet: exactly this counter rises, by one, and the answer is of that type and not larger."""
+        with self.subTest(why):
+            before = self.drops()
+            self.i.send_raw(port, packet)
+            answers = self.settle(port)
+            self.assertEqual(self.difference(before), {counter: 1} if counter else {}, f"{why}; answers {answers}")
+            self.assertEqual([a.type for a in answers], [answer] if answer else [], why)
+            for a in answers:
+                self.assertLessEqual(a.size, len(packet), why)
+
+    def names(self):
+        """Names of flows that never were."""
+        Hostile.number = getattr(Hostile, "number", 100) + 1
+        return Hostile.number << 12 | 0x777, 0x4242
+
+    def worker_of(self, a, b):
+        """The worker port for a flow with these ports."""
+        return self.worker[((((a ^ b) * 0x9E3779B1) & 0xFFFFFFFF) >> 16) % len(self.worker)]
+
+
+class Refusals(Hostile):
+    """Each refusal, to the contact port and to a worker port."""
+
+    def both(self, why, build, counter, answer=None):
+        for port in (CONTACT, self.worker[0]):
+            self.refused(f"{why}, port {port}", port, build(port), counter, answer)
+
+    def test_scion(self):
+        i = self.i
+        good = open_frame(self.names(), (1, 8000))
+        self.both("not a SCION packet", lambda p: b"\xff" * 60, "drop.scion_malformed")
+        self.both("an empty datagram", lambda p: b"\0", "drop.scion_malformed")
+        self.both("cut in the SCION header", lambda p: i.packet(p, good)[:30], "drop.scion_malformed")
+        self.both("cut in the payload", lambda p: i.packet(p, good)[:-7], "drop.scion_malformed")
+        self.both("longer than it says", lambda p: i.packet(p, good) + b"more", "drop.scion_malformed")
+        self.both("SCION version 1", lambda p: bytes([0x10]) + i.packet(p, good)[1:], "drop.scion_malformed")
+        self.both("header length 0", lambda p: i.packet(p, good)[:5] + b"\0" + i.packet(p, good)[6:], "drop.scion_malformed")
+        self.both("UDP length too small", lambda p: self.udp_length(p, good, 4), "drop.scion_malformed")
+        self.both("UDP length too large", lambda p: self.udp_length(p, good, 600), "drop.scion_malformed")
+        for kind in (2, 3, 4, 255):
+            self.both(f"path type {kind}", lambda p, kind=kind: self.patch(p, good, 8, kind), "drop.scion_path_type")
+        self.both("a SCION path without segments",
+                  lambda p: self.patch(p, good, 8, 1), "drop.scion_malformed")
+        self.both("destination is a service", lambda p: self.patch(p, good, 9, 0x40), "drop.scion_addr_type")
+        self.both("another host", lambda p: i.packet(p, good, target=(AS, "10.12.0.99")), "drop.scion_not_us")
+        self.both("another AS", lambda p: i.packet(p, good, target=("2-64512", self.target[1])), "drop.scion_not_us")
+        self.both("another port", lambda p: i.packet(p + 1, good), "drop.scion_not_us")
+        self.both("wrong checksum", lambda p: i.packet(p, good)[:-1] + b"\x01", "drop.scion_checksum")
+        self.both("checksum 0", lambda p: self.no_checksum(p, good), "drop.scion_checksum")
+        self.both("BFD", lambda p: self.patch(p, good, 4, 203), "drop.scion_l4")
+        self.both("TCP", lambda p: self.patch(p, good, 4, 6), "drop.scion_l4")
+
+    def patch(self, port, data, at, value):
+        p = bytearray(self.i.packet(port, data))
+        p[at] = value
+        return bytes(p)
+
+    def udp_length(self, port, data, value):
+        p = bytearray(self.i.packet(port, data))
+        at = p[5] * 4 + 4
+        p[at:at + 2] = struct.pack(">H", value)
+        return bytes(p)
+
+    def no_checksum(self, port, data):
+        p = bytearray(self.i.packet(port, data))
+        at = p[5] * 4 + 6
+        p[at:at + 2] = b"\0\0"
+        return bytes(p)
+
+    def test_frames(self):
+        i, n, m = self.i, self.names(), self.names()
+
+        def both(why, data, counter="drop.frame_malformed", answer=None):
+            self.both(why, lambda p: i.packet(p, data), counter, answer)
+        for version in (0, 2, 15):
+            both(f"version {version}", frame(inject.PROBE, bytes(12), version=version), "drop.frame_version")
+        for kind in (0, 13, 14, 15):
+            both(f"type {kind}", frame(kind, bytes(64), to=n))
+        for kind in range(1, 13):
+            both(f"type {kind}, 11 bytes", frame(kind, to=n)[:11])
+        for kind in (ACCEPT, REJECT, ALIVE, DATA, DATAGRAM, CLOSE):
+            both(f"type {kind} to index 0", frame(kind, bytes(30), to=(0xFFF, 1)))
+        # HELLO
+        both("HELLO, cut", hello()[:55])
+        both("HELLO, no workers", hello(workers=0))
+        both("HELLO, 9 workers", hello(workers=9))
+        both("HELLO, worker port 0", hello(ports=(31000, 0)))
+        both("HELLO, versions 0 to 1", hello(versions=(0, 1)))
+        both("HELLO, versions 2 to 1", hello(versions=(2, 1)))
+        # OPEN
+        syn, tcp = thin(1, 0, SYN), (1, 8000)
+        both("OPEN, 75 bytes", open_frame(n, tcp)[:75])
+        both("OPEN, sender's index 0", open_frame((0xFFF, 1), tcp))
+        both("OPEN, kind 0", open_frame(n, tcp, kind=0))
+        both("OPEN, kind 5", open_frame(n, tcp, kind=5))
+        both("OPEN, TCP as datagrams", open_frame(n, tcp, kind=DGRAM))
+        both("OPEN, UDP as plain TCP", open_frame(n, tcp, syn, proto=17))
+        both("OPEN, addresses of 5 bytes", open_frame(n, tcp, size=5))
+        both("OPEN, addresses of 16 bytes that are not there", open_frame(n, tcp, size=16))
+        both("OPEN, body longer than the frame", open_frame(n, tcp, body_len=600))
+        both("OPEN, no SYN", open_frame(n, tcp, thin(1, 0, ACK)))
+        both("OPEN, SYN and ACK", open_frame(n, tcp, thin(1, 0, SYN | ACK)))
+        both("OPEN, SYN and FIN", open_frame(n, tcp, thin(1, 0, SYN | FIN)))
+        both("OPEN, SYN and RST", open_frame(n, tcp, thin(1, 0, SYN | RST)))
+        both("OPEN, data offset 4", open_frame(n, tcp, thin(1, 0, SYN, offset=4)))
+        both("OPEN, options cut", open_frame(n, tcp, thin(1, 0, SYN, offset=15)))
+        both("OPEN, urgent pointer cut", open_frame(n, tcp, thin(1, 0, SYN | URG)[:12], body_len=12))
+        # the others
+        both("PROBE, cut", probe()[:23])
+        both("PROBE-REPLY, cut", probe(PROBE_REPLY)[:23])
+        both("UNKNOWN, cut", inject.unknown(n, 1)[:21])
+        both("CLOSE, cut", inject.end(CLOSE, n, m)[:18])
+        # to flows that do not exist
+        unknown = "drop.frame_unknown_flow"
+        both("ACCEPT for nothing", inject.accept(n, m), unknown)
+        both("REJECT for nothing", inject.end(REJECT, n, m), unknown)
+        both("CLOSE for nothing", inject.end(CLOSE, n, m), unknown)
+        both("UNKNOWN for nothing", inject.unknown(n, 1), unknown)
+        both("ALIVE for nothing", frame(ALIVE, to=n), unknown)
+        both("ALIVE of a PROBE's length for nothing", frame(ALIVE, bytes(12), to=n), unknown, UNKNOWN)
+        both("DATA for nothing", frame(DATA, thin(1, 1, ACK), to=n), unknown, UNKNOWN)
+        both("DATAGRAM for nothing", frame(DATAGRAM, bytes(30), to=n), unknown, UNKNOWN)
+        both("short DATAGRAM for nothing", frame(DATAGRAM, b"x", to=n), unknown)
+        # unasked
+        both("HELLO-ACK unasked", hello(HELLO_ACK), "drop.frame_state")
+        both("PROBE-REPLY unasked", probe(PROBE_REPLY), "drop.frame_state")
+
+    def test_who(self):
+        i = self.i
+
+        def both(why, data, counter, answer=None, source=None):
+            self.both(why, lambda p: i.packet(p, data, source=source), counter, answer)
+        both("OPEN of a stranger", open_frame(self.names(), (1, 8000)), "drop.not_allowed", REJECT, STRANGER)
+        both("HELLO of a stranger", hello(), "drop.not_allowed", None, STRANGER)
+        both("PROBE of a stranger", probe(), "drop.not_allowed", None, STRANGER)
+        served = "drop.not_served"
+        both("port not served", open_frame(self.names(), (1, 80)), served, REJECT)
+        both("protocol not served", open_frame(self.names(), (0, 0), proto=47, kind=DGRAM), served, REJECT)
+        both("UDP port not served", open_frame(self.names(), (1, 53), proto=17, kind=DGRAM), served, REJECT)
+        for address in ("127.0.0.1", "10.12.0.1", "255.255.255.255", "224.0.0.1"):
+            both(f"destination {address}", open_frame(self.names(), (1, 8000), dst=address), served, REJECT)
+        both("no IPv6 here", open_frame(self.names(), (1, 8000), src="fd00::1", dst="::"), served, REJECT)
+
+    def test_established(self):
+        """Frames that name a running flow, and are wrong."""
+        c = TcpClient(self.i, (40001, 8000), 77, CONTACT, self.peer)
+        c.open()
+        self.assertEqual(c.say(b"hello there\n"), b"hello there\n")
+        self.i.receive(0.3)
+        flow = {"flow": 77}
+
+        def refused(why, data, counter, port=None, source=None, answer=None, **how):
+            self.refused(why, port or c.port, self.i.packet(port or c.port, data, source=source, **flow, **how), counter, answer)
+        dt = frame(DATA, thin(c.seq, c.ack, ACK), to=c.peer)
+        other = (AS, "10.12.0.77")
+        refused("DATA of another host", dt, "drop.frame_wrong_source", source=other)
+        refused("ALIVE of another host", frame(ALIVE, to=c.peer), "drop.frame_wrong_source", source=other)
+        refused("DATA of another AS", dt, "drop.frame_wrong_source", source=("1-64513", self.peer[1]))
+        refused("DATA from another port", dt, "drop.frame_wrong_source", src_port=self.i.port + 1)
+        refused("DATAGRAM in a TCP flow", frame(DATAGRAM, bytes(40), to=c.peer), "drop.frame_malformed")
+        refused("DATA, data offset 4", frame(DATA, thin(1, 1, ACK, offset=4), to=c.peer), "drop.frame_malformed")
+        refused("DATA, options cut", frame(DATA, thin(1, 1, ACK, offset=15), to=c.peer), "drop.frame_malformed")
+        refused("DATA, cut", dt[:23], "drop.frame_malformed")
+        refused("DATA, urgent pointer cut", frame(DATA, thin(1, 1, ACK | URG)[:12], to=c.peer), "drop.frame_malformed")
+        refused("DATA with another tag", frame(DATA, thin(1, 1, ACK), to=(c.peer[0], c.peer[1] ^ 1)),
+                "drop.frame_unknown_flow", answer=UNKNOWN)
+        refused("DATA with other random bits", frame(DATA, thin(1, 1, ACK), to=(c.peer[0] ^ 1, c.peer[1])),
+                "drop.frame_unknown_flow", answer=UNKNOWN)
+        refused("DATA to the contact port", dt, "drop.frame_state", port=CONTACT)
+        refused("ACCEPT to a server", inject.accept(c.peer, c.name), "drop.frame_state")
+        refused("REJECT to a server", inject.end(REJECT, c.peer, c.name), "drop.frame_state")
+        refused("ACCEPT of another host", inject.accept(c.peer, c.name), "drop.frame_wrong_source", source=other)
+        refused("CLOSE with another name", inject.end(CLOSE, c.peer, (c.name[0] ^ 1, c.name[1])), "drop.frame_unknown_flow")
+        refused("CLOSE of another host", inject.end(CLOSE, c.peer, c.name), "drop.frame_wrong_source", source=other)
+        refused("UNKNOWN with another FlowID", inject.unknown(c.name, 1), "drop.frame_unknown_flow")
+        refused("UNKNOWN of another host", inject.unknown(c.name, c.peer[0] >> 12), "drop.frame_unknown_flow", source=other)
+        refused("ACCEPT, body too long", inject.accept(c.peer, c.name, body=thin(1, 1, SYN | ACK, options=bytes([1]) * 40) + bytes(9)),
+                "drop.frame_state")
+        # An OPEN once more is no second flow, and gets one answer.
+        before = len(self.h2.flows())
+        again = self.h2.counter("opens_again")
+        drops = self.drops()
+        self.i.send(CONTACT, c.open_bytes(), source=self.peer)
+        answers = self.settle(CONTACT)
+        self.assertEqual([a.type for a in answers], [ACCEPT])
+        self.assertEqual(answers[0].sender, c.peer)
+        self.assertEqual(len(self.h2.flows()), before)
+        self.assertEqual(self.h2.counter("opens_again"), again + 1)
+        self.assertEqual(self.difference(drops), {})
+        # And it still works.
+        self.assertEqual(c.say(b"still here\n"), b"still here\n")
+        c.data(flags=RST | ACK)
+
+    def test_datagrams(self):
+        server = self.h2.serve(9000, udp=True)
+        n = self.names()
+        self.i.send(CONTACT, open_frame(n, (5000, 9000), inject.udp_packet("10.7.9.9", "10.70.2.1", 5000, 9000, b"hi"), DGRAM, 17))
+        a = self.i.receive(5, ACCEPT)[-1]
+        to, port = a.sender, a.port
+        self.i.send(port, frame(ALIVE, to=to))
+        answer = self.i.receive(5, DATAGRAM)[-1]
+        self.assertEqual(inject.ip_of(answer.body), (17, 9000, 5000, b"hi"))
+
+        def refused(why, data, counter="drop.frame_malformed"):
+            self.refused(why, port, self.i.packet(port, data), counter)
+        udp = inject.udp_packet
+        refused("DATA in a datagram flow", frame(DATA, thin(1, 1, ACK), to=to), "drop.frame_state")
+        refused("empty", frame(DATAGRAM, to=to))
+        refused("LAST without FRAG", frame(DATAGRAM, bytes(40), to=to, flags=LAST))
+        refused("an empty part", frame(DATAGRAM, bytes(4), to=to, flags=FRAG))
+        refused("a part that is too large", frame(DATAGRAM, bytes(60000), to=to, flags=FRAG))
+        refused("not IP", frame(DATAGRAM, b"\xff" * 40, to=to))
+        refused("another port of the server", frame(DATAGRAM, udp("10.7.9.9", "10.70.2.1", 5000, 22, b"x"), to=to))
+        refused("another port of the client", frame(DATAGRAM, udp("10.7.9.9", "10.70.2.1", 5001, 9000, b"x"), to=to))
+        refused("another protocol", frame(DATAGRAM, inject.ip_packet("10.7.9.9", "10.70.2.1", 1, bytes([8, 0, 0, 0, 0, 1, 0, 1]), 2), to=to))
+        refused("IPv6", frame(DATAGRAM, udp("fd00::1", "fd00:70:2::1", 5000, 9000, b"x"), to=to))
+        refused("an error that quotes another flow", frame(DATAGRAM, self.icmp(udp("10.70.2.1", "10.7.9.9", 22, 5000, b"")), to=to))
+        refused("an error that quotes other addresses", frame(DATAGRAM, self.icmp(udp("10.70.2.1", "10.1.1.1", 9000, 5000, b"")), to=to))
+        refused("a redirect", frame(DATAGRAM, self.icmp(udp("10.70.2.1", "10.7.9.9", 9000, 5000, b""), kind=5), to=to))
+        self.assertIn("udp", [f["protocol"] for f in self.h2.flows(side="server")])
+        server.close()
+
+    @staticmethod
+    def icmp(quote, kind=3, code=4):
+        return inject.ip_packet("10.7.9.9", "10.70.2.1", 1, bytes([kind, code, 0, 0, 0, 0, 5, 0]) + quote[:28], 2)
+
+
+if __name__ == "__main__":
+    main()
