@@ -91,6 +91,7 @@ struct config_limits {
 	uint32_t held_syns;	     /* SYNs held while a path is looked up */
 	uint32_t peers;
 	uint32_t paths_per_as;
+	uint32_t kept_paths;
 };
 
 struct config {

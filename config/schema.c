@@ -127,6 +127,7 @@ const struct cfg_key cfg_keys[] = {
 	LIMIT(held_syns, 1, 65536, "1024", "SYNs that wait for a path or a peer."),
 	LIMIT(peers, 1, 65536, "1024", "Peers."),
 	LIMIT(paths_per_as, 1, 512, "512", "Paths kept to one AS."),
+	LIMIT(kept_paths, 16, 65536, "4096", "Paths in the state file, for a restart."),
 
 	TOP(CFG_FILE, state, .def = "/run/shila", .help = "Directory of the state file."),
 	TOP(CFG_FILE, control, .def = "/run/shila/shilad.sock", .help = "Control socket."),

@@ -2,8 +2,9 @@
 
 /*
  * Create everything, connect it, run, tear down. In order: state directory, control socket, what the
- * path source says of the local AS (waited for as long as it takes), sockets, namespaces and TUNs,
- * workers and control. The end goes backwards.
+ * path source says of the local AS (waited for as long as it takes, unless an earlier daemon left its flows and
+ * what it knew), sockets, namespaces and TUNs, workers and control. The end goes backwards, or leaves all for the
+ * next daemon.
  */
 #include "shila/daemon.h"
 
@@ -12,6 +13,7 @@
 #include "shila/io/rpc.h"
 #include "shila/io/underlay.h"
 #include "shila/notify.h"
+#include "shila/restart.h"
 #include "shila/state.h"
 
 #include <errno.h>
@@ -39,13 +41,16 @@ struct daemon {
 	struct devices devices;
 	bool devices_up;
 	struct control *control;
+	struct store *store;
+	struct store_saved saved; /* of the daemon before */
+	bool resuming;		  /* there is something in it */
 	unsigned int workers;
 	int worker_fds[CONFIG_MAX_WORKERS], contact_fd;
 	unsigned int num_fds;
 	uint16_t worker_ports[CONFIG_MAX_WORKERS];
 	unsigned int tries;
 	char waiting[200]; /* for what, "" once it runs */
-	bool stopping;
+	bool stopping, detach;
 	int err;
 };
 
@@ -55,6 +60,7 @@ static void fail(struct daemon *d, int err, const char *why)
 {
 	log_error("%s", why);
 	d->err = err;
+	d->detach = d->resuming; /* what an earlier daemon left is not lost because this one cannot start */
 	stop(d);
 }
 
@@ -236,21 +242,26 @@ static int start_control(struct daemon *d, const struct ip_addr *local)
 		.num_tuns = d->devices.num_tuns,
 		.tun_fds = d->devices.fds,
 		.steering = d->devices.steering,
-		.boot_id = control_random(),
+		.boot_id = d->resuming ? d->saved.host.boot_id : control_random(),
+		.saved = d->resuming ? &d->saved : NULL,
 	};
+	struct store_host host;
 
 	memcpy(setup.worker_fds, d->worker_fds, sizeof(setup.worker_fds));
 	memcpy(setup.worker_ports, d->worker_ports, sizeof(setup.worker_ports));
 	memcpy(setup.tuns, d->devices.tuns, sizeof(setup.tuns));
+	restart_host(d->cfg, &setup, &host);
+	d->store = restart_store(d->cfg, d->workers, &host);
+	setup.store = d->store;
 	return control_new(&setup, &d->control);
 }
 
-static void start(struct daemon *d)
+static void start(struct daemon *d, const struct ip_addr *known_local)
 {
 	char why[STATE_WHY_LEN] = "", ia[ISD_AS_STRLEN], ip[IP_ADDR_STRLEN];
 	uint32_t mtu = d->as.mtu_bytes > TUN_MTU_MIN ? d->as.mtu_bytes : TUN_MTU_MIN;
-	struct ip_addr local;
-	int err = local_address(d, &local, why);
+	struct ip_addr local = known_local ? *known_local : (struct ip_addr){ 0 };
+	int err = known_local ? 0 : local_address(d, &local, why);
 
 	d->devices_up = true; /* from here on there may be something to remove */
 	if (err >= 0)
@@ -268,6 +279,8 @@ static void start(struct daemon *d)
 		fail(d, err, why);
 		return;
 	}
+	store_saved_free(&d->saved);
+	d->resuming = false;
 	d->waiting[0] = '\0';
 	log_info("ready: %s,%s, contact port %u, %u worker%s from port %u", isd_as_str(d->as.ia, ia),
 		 ip_addr_str(&local, ip), d->cfg->contact.port, d->workers, d->workers == 1 ? "" : "s",
@@ -285,6 +298,7 @@ static void on_retry(uv_timer_t *t)
 static void on_local_as(void *ctx, int err, const char *why, const struct local_as *as)
 {
 	struct daemon *d = ctx;
+	char ia[ISD_AS_STRLEN];
 
 	if (d->stopping)
 		return;
@@ -296,8 +310,16 @@ static void on_local_as(void *ctx, int err, const char *why, const struct local_
 		uv_timer_start(&d->retry, on_retry, SOURCE_RETRY_MS, 0);
 		return;
 	}
+	if (d->control) { /* resumed with what the daemon before knew */
+		if (as->ia.v != d->as.ia.v)
+			log_warn("the SCION daemon is now of another AS, %s: stop shilad (shila stop) and start it again",
+				 isd_as_str(as->ia, ia));
+		else
+			control_set_as(d->control, as);
+		return;
+	}
 	d->as = *as;
-	start(d);
+	start(d, NULL);
 }
 
 static void ask_source(struct daemon *d)
@@ -306,6 +328,30 @@ static void ask_source(struct daemon *d)
 
 	if (err < 0)
 		on_local_as(d, err, "the SCION daemon cannot be asked", NULL);
+}
+
+/*
+ * With flows of an earlier daemon there is nothing to wait for: what it knew of the AS was right until a moment
+ * ago, and the SCION daemon may be away just now.
+ */
+static void resume_or_ask(struct daemon *d)
+{
+	d->resuming = restart_load(d->cfg, &d->saved);
+	if (d->resuming) {
+		const struct store_host *h = &d->saved.host;
+
+		d->as = (struct local_as){
+			.ia = h->local.ia, .mtu_bytes = h->mtu_bytes, .port_min = h->port_min, .port_max = h->port_max,
+		};
+		if (d->workers != d->saved.shape.workers)
+			log_warn("workers: %u takes effect at the next clean start (shila stop); until then %u",
+				 d->workers, d->saved.shape.workers);
+		d->workers = d->saved.shape.workers;
+		start(d, &h->local.host);
+		if (d->stopping)
+			return;
+	}
+	ask_source(d);
 }
 
 /* ---- end ---- */
@@ -339,15 +385,22 @@ static void stop(struct daemon *d)
 	d->stopping = true;
 	notify("STOPPING=1");
 	if (d->control)
-		control_stop(d->control, on_control_stopped, d);
+		control_stop(d->control, d->detach, on_control_stopped, d);
 	else
 		close_rest(d);
 }
 
 static void on_signal(uv_signal_t *s, int number)
 {
-	log_info("%s: stopping", number == SIGINT ? "interrupted" : "terminated");
-	stop(s->data);
+	struct daemon *d = s->data;
+
+	if (d->stopping)
+		return;
+	/* SIGTERM is a restart: connections wait for the next daemon. */
+	d->detach = number == SIGTERM;
+	log_info("%s: %s", number == SIGINT ? "interrupted" : "terminated",
+		 d->detach ? "detaching, connections stay" : "stopping");
+	stop(d);
 }
 
 static int start_loop(struct daemon *d, char *why)
@@ -379,6 +432,15 @@ static void tear_down(struct daemon *d)
 		close(d->contact_fd);
 	for (unsigned int i = 0; i < d->num_fds; i++)
 		close(d->worker_fds[i]);
+	store_close(d->store);
+	store_saved_free(&d->saved);
+	if (d->detach && (d->state.num_namespaces || d->state.num_devices)) {
+		devices_detach(&d->devices);
+		log_info("namespaces, devices and connections stay: start shilad again to go on, or remove them with "
+			 "`shilad --clean`");
+		return;
+	}
+	store_forget(d->cfg->state);
 	/*
 	 * The file may name more than this run made: what a killed daemon left, if this one never came
 	 * as far as to take it over, or has other names in its configuration.
@@ -426,12 +488,12 @@ int daemon_run(const struct config *cfg)
 	if (err < 0)
 		fail(d, err, why);
 	else
-		ask_source(d);
+		resume_or_ask(d);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	tear_down(d);
 	err = d->err;
 	why[0] = '\0';
-	if (!err)
+	if (!err && !d->detach)
 		log_info("stopped, everything removed");
 close_state:
 	state_close(&d->state);
@@ -458,10 +520,12 @@ int daemon_clean(const struct config *cfg)
 		log_error("%s", why);
 		return err;
 	}
+	restart_farewell(cfg);
 	err = devices_clean(&s, why);
 	if (err < 0) {
 		log_error("%s", why);
 	} else {
+		store_forget(cfg->state);
 		if (*s.control)
 			unlink(s.control);
 		log_info("removed %zu namespace%s and %zu device%s", s.num_namespaces,

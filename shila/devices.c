@@ -205,6 +205,14 @@ static int remove_device(const struct netns *ns, const char *name, const char *i
 	return netns_tun_remove(ns, name, why);
 }
 
+void devices_detach(struct devices *d)
+{
+	close_queues(d);
+	for (size_t i = 0; i < d->num_namespaces; i++)
+		netns_close(&d->namespaces[i]);
+	d->num_namespaces = 0;
+}
+
 int devices_down(struct devices *d, char *why)
 {
 	char names[CONTROL_MAX_TUNS][16];

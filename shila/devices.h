@@ -28,6 +28,9 @@ struct devices {
 int devices_up(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
 	       uint32_t mtu_bytes, char *why);
 
+/* devices_detach() - Close the queues; everything stays as it is, for the next daemon. */
+void devices_detach(struct devices *d);
+
 /* devices_down() - Close the queues and remove what we made. Return: 0, or the first error. */
 int devices_down(struct devices *d, char *why);
 

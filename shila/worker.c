@@ -718,6 +718,11 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	return 0;
 }
 
+void worker_adopt(struct worker *w, uint32_t slot, const struct flow *f)
+{
+	flow_table_insert(&w->table, slot, f);
+}
+
 int worker_start(struct worker *w)
 {
 	int err = -pthread_create(&w->thread, NULL, worker_main, w);

@@ -69,6 +69,8 @@ struct worker_stats {
 struct worker;
 
 int worker_new(const struct worker_config *cfg, struct worker **out);
+/* worker_adopt() - Take a flow of an earlier daemon, before worker_start(). Takes f->tmpl. */
+void worker_adopt(struct worker *w, uint32_t slot, const struct flow *f);
 int worker_start(struct worker *w); /* starts the thread; 0 or -errno */
 void worker_free(struct worker *w); /* stops and joins the thread if it runs */
 

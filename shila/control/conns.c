@@ -78,7 +78,6 @@ void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
 {
 	struct control *c = f->control;
 	struct tcp_options o;
-	struct conn *old;
 
 	if (f->kind != FLOW_MAIN || !f->conn || f->conn->has_token || tcp_options_parse(opts, len, &o) < 0)
 		return;
@@ -86,14 +85,23 @@ void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
 		return; /* the server fell back to plain TCP */
 	f->token = mptcp_token_of_key(o.sender_key);
 	f->has_token = true;
-	old = conn_by_token(c, f->key.side, f->token);
+	conn_set_token(c, f->conn, f->token);
+	flow_keep(f);
+}
+
+void conn_set_token(struct control *c, struct conn *n, struct mptcp_token token)
+{
+	struct conn *old = conn_by_token(c, (uint8_t)n->key.side, token);
+
+	if (n->has_token || old == n)
+		return;
 	if (old) {
 		HASH_DEL(c->conns, old);
 		old->has_token = false;
 	}
-	f->conn->key.token = f->token.v;
-	HASH_ADD(hh, c->conns, key, sizeof(f->conn->key), f->conn);
-	f->conn->has_token = true;
+	n->key.token = token.v;
+	HASH_ADD(hh, c->conns, key, sizeof(n->key), n);
+	n->has_token = true;
 }
 
 void conn_forget_path(struct peer_path *pp)
@@ -121,12 +129,31 @@ static uint16_t path_mss(const struct control *c, const struct peer_path *pp)
 	return pp->path->mtu_bytes > hdr + frame + 88 ? (uint16_t)(pp->path->mtu_bytes - hdr - frame) : 88;
 }
 
+/* How many paths an MPTCP connection has at most. */
+static uint32_t wanted_paths(const struct control *c, const struct conn *n)
+{
+	return n->route->subflows ? n->route->subflows : interfaces_of_side(c, (uint8_t)n->key.side);
+}
+
+void conn_resume(struct control *c, struct conn *n)
+{
+	n->num_planned = wanted_paths(c, n);
+}
+
+bool conn_has_hole(const struct conn *n)
+{
+	for (unsigned int i = 0; i < n->num_planned; i++)
+		if (!n->planned[i].path)
+			return true;
+	return false;
+}
+
 /* The set of paths for a new connection; false: there is none. */
 bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 {
 	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
 	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
-	uint32_t want = n->route->subflows ? n->route->subflows : interfaces_of_side(c, f->key.side);
+	uint32_t want = wanted_paths(c, n);
 	struct path_choice_params params = {
 		.k = f->kind == FLOW_MAIN ? want : 1,
 		.share = n->route->paths.share,

@@ -155,7 +155,7 @@ void control_unhold(struct control *c, struct held_packet *h)
 
 /* ---- life ---- */
 
-static int start_worker(struct control *c, unsigned int i)
+static int make_worker(struct control *c, unsigned int i)
 {
 	struct worker_config wc = {
 		.index = i,
@@ -168,7 +168,6 @@ static int start_worker(struct control *c, unsigned int i)
 		.hash_seed = control_random(),
 		.control = &c->from_workers,
 	};
-	int err;
 
 	for (unsigned int t = 0; t < c->s.num_tuns; t++) {
 		wc.tuns[t].fd = c->s.tun_fds[t][i];
@@ -178,8 +177,32 @@ static int start_worker(struct control *c, unsigned int i)
 	c->next_slot[i] = 1;
 	if (!c->slots[i])
 		return -ENOMEM;
-	err = worker_new(&wc, &c->workers[i]);
-	return err < 0 ? err : worker_start(c->workers[i]);
+	return worker_new(&wc, &c->workers[i]);
+}
+
+/* Nothing is received before the flows of the daemon before are in their places. */
+static int start_workers(struct control *c)
+{
+	for (unsigned int i = 0; i < c->s.num_workers; i++) {
+		int err = worker_start(c->workers[i]);
+
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static void resume(struct control *c)
+{
+	char why[STORE_WHY_LEN];
+
+	if (c->s.saved)
+		resume_flows(c, c->s.saved);
+	c->s.saved = NULL;
+	if (c->s.store && store_publish(c->s.store, why) < 0) {
+		log_warn("state file: %s: connections will not survive a restart of shilad", why);
+		c->s.store = NULL;
+	}
 }
 
 static int know_peers(struct control *c)
@@ -251,7 +274,7 @@ int control_new(const struct control_setup *setup, struct control **out)
 	if (!c->pool)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < c->s.num_workers; i++) {
-		err = start_worker(c, i);
+		err = make_worker(c, i);
 		if (err < 0)
 			return err;
 	}
@@ -260,11 +283,22 @@ int control_new(const struct control_setup *setup, struct control **out)
 		return err;
 	c->contact.data = c;
 	uv_poll_start(&c->contact, UV_READABLE, dispatch_contact);
+	if (c->s.saved)
+		resume_paths(c, c->s.saved);
 	err = know_peers(c);
+	if (err < 0)
+		return err;
+	resume(c);
+	err = start_workers(c);
 	if (err < 0)
 		return err;
 	probing_start(c);
 	return 0;
+}
+
+void control_set_as(struct control *c, const struct local_as *as)
+{
+	c->s.as = *as;
 }
 
 struct stop {
@@ -288,26 +322,43 @@ static void on_stop_timer(uv_timer_t *t)
 	uv_close((uv_handle_t *)t, on_stop_closed);
 }
 
-void control_stop(struct control *c, void (*done)(void *ctx), void *ctx)
+static void close_flows(struct control *c)
+{
+	struct ctl_flow *f, *next;
+	unsigned int closed = 0;
+
+	HASH_ITER(by_key, c->by_key, f, next) {
+		flow_close(f, REASON_STOPPED, true, false);
+		if (++closed % CLOSE_BURST == 0)
+			uv_sleep(1);
+	}
+	control_kick(c);
+}
+
+/* What the file says from here on is for the next daemon. */
+static void leave_flows(struct control *c)
+{
+	struct ctl_flow *f, *next;
+
+	c->s.store = NULL;
+	HASH_ITER(by_key, c->by_key, f, next)
+		flow_free(f);
+}
+
+void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void *ctx)
 {
 	struct stop *s = calloc(1, sizeof(*s));
-	unsigned int closed = 0;
 
 	if (!s)
 		abort();
 	c->stopping = true;
-	for (unsigned int w = 0; w < c->s.num_workers; w++)
-		for (uint32_t i = 1; c->slots[w] && i < c->next_slot[w]; i++)
-			if (c->slots[w][i] && c->slots[w][i]->state != FLOW_NONE) {
-				flow_close(c->slots[w][i], REASON_STOPPED, true, false);
-				if (++closed % CLOSE_BURST == 0)
-					uv_sleep(1);
-			}
-	control_kick(c);
+	if (!detach)
+		close_flows(c);
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		worker_free(c->workers[w]);
 		c->workers[w] = NULL;
 	}
+	leave_flows(c);
 	probing_stop(c);
 	peers_free(c);
 	path_sets_stop(c);

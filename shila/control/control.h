@@ -20,6 +20,8 @@
  *     probing.c   PROBE: which path of a peer is up, with which RTT
  *     answers.c   ICMP and RST to local programs
  *     report.c    JSON for the control socket
+ *     keep.c      records of flows, peers and paths in the state file
+ *     resume.c    flows of the daemon before, from what it kept
  */
 
 #include "config/config.h"
@@ -30,6 +32,7 @@
 #include "shila/io/path_source.h"
 #include "shila/wire/frame.h"
 #include "shila/wire/inet.h"
+#include "shila/store/store.h"
 #include "shila/wire/tcp_options.h"
 #include "bpf/steer.h"
 #include "shila/wire/checksum.h"
@@ -102,6 +105,7 @@ struct peer {
 	uint64_t hello_cookie, hello_sent_us;
 	uint64_t heard_us;
 	uint64_t refused_log_us; /* one log line a second and peer */
+	uint32_t kept;	 /* its record + 1, 0: none */
 };
 
 /* All paths to one AS, as the path source told last. */
@@ -111,6 +115,7 @@ struct path_set {
 	struct control *control;
 	struct peer *peers;
 	struct path **paths; /* one reference each */
+	uint32_t *kept;	     /* their records */
 	size_t num_paths;
 	bool asking, known;
 	int err; /* of the last answer */
@@ -160,6 +165,8 @@ struct ctl_flow {
 		struct flow_name name;
 	} their_key;
 	bool in_theirs;
+	bool kept;	     /* has a record, over kept_path */
+	uint32_t kept_path;
 	struct ctl_flow *conn_next;
 	struct flow_name mine, theirs;
 	enum flow_state state;
@@ -229,6 +236,8 @@ struct control_setup {
 	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
 	bool steering; /* by BPF; false: one worker */
 	uint64_t boot_id;
+	struct store *store;	   /* NULL: nothing is kept over a restart */
+	const struct store_saved *saved; /* of the daemon before, or NULL; read by control_new() only */
 };
 
 struct control_counters {
@@ -238,6 +247,7 @@ struct control_counters {
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
 	uint64_t moves, renewals, followed, scmp_rx;
 	uint64_t resets, unreachables; /* answers to local programs */
+	uint64_t resumed, lost; /* flows of the daemon before */
 };
 
 struct control {
@@ -273,6 +283,8 @@ struct control {
 	uint32_t next_probe;
 	uint64_t drops[VERDICT_COUNT];
 	struct control_counters n;
+	uint64_t keep_tried_ms; /* when room in the state file was last looked for */
+	bool keep_warned;
 	uint8_t packet[CONTROL_MAX_PACKET + 2048]; /* scratch for what is being built */
 	uint8_t rx[CONTROL_MAX_PACKET];
 	bool stopping;
@@ -323,6 +335,12 @@ void dispatch_contact(uv_poll_t *handle, int status, int events);
 
 /* ---- flows.c ---- */
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b);
+/* flow_resume() - The flow of an earlier daemon, in its slot; NULL: no memory, or there is one. */
+struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s);
+/* flow_adopt() - Puts it into its worker, open, before that runs. Takes @t. */
+void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot);
+/* flow_slots_resumed() - Slots below the highest one that is in use, and are not, may be used. */
+void flow_slots_resumed(struct control *c, unsigned int worker);
 struct ctl_flow *flow_by_key(struct control *c, const struct flow_key *key);
 struct ctl_flow *flow_by_name(struct control *c, const struct flow_name *mine);
 struct ctl_flow *flow_by_theirs(struct control *c, const struct scion_addr *peer, const struct flow_name *name);
@@ -361,7 +379,12 @@ void conn_leave(struct ctl_flow *f); /* the last one frees it */
 struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token token);
 /* From the options of the SYN/ACK; before that reaches the kernel, because a join may follow at once. */
 void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len);
+void conn_set_token(struct control *c, struct conn *n, struct mptcp_token token);
 bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* false: there is no path */
+/* conn_resume() - Its plan is gone: room for as many paths as it may have, each chosen when a join comes. */
+void conn_resume(struct control *c, struct conn *n);
+/* conn_has_hole() - A planned path is gone, or was never chosen: conn_other_path() fills it. */
+bool conn_has_hole(const struct conn *n);
 unsigned int conn_live_flows(const struct conn *n);
 /* The planned path that no flow has yet, dead ones last; NULL: all are taken. */
 struct peer_path *conn_next_path(const struct conn *n);
@@ -406,8 +429,10 @@ bool peer_log_ok(struct peer *p); /* at most one line a second about what it doe
 /* ---- paths.c ---- */
 struct path_set *path_set_get(struct control *c, struct isd_as ia);
 void path_set_join(struct path_set *s, struct peer *p);
+struct peer_path *peer_path_new(struct control *c, struct peer *p, struct path *path); /* not yet in p->paths */
 void path_set_ask(struct path_set *s, bool refresh);
 void path_sets_stop(struct control *c); /* closes handles */
+void path_set_resume(struct path_set *s, struct path *path); /* takes a path that an earlier daemon knew */
 void path_sets_free(struct control *c); /* once the path source is closed */
 /* Asks for the paths to an AS that nobody has a route to: what its received paths are called. */
 void path_set_want(struct control *c, struct isd_as ia);
@@ -440,10 +465,33 @@ void packet_refuse(struct control *c, const struct up_msg *m, enum verdict v, en
 void packet_reset(struct control *c, const struct up_msg *m, int mptcp_reason);
 void answer_too_big(struct control *c, unsigned int worker, const struct up_msg *m, const struct ip_pkt *ip, uint16_t mtu);
 
+/* ---- keep.c ---- */
+/*
+ * flow_keep() - Bring the record of an open flow up to date. To be called before anything that the other side or
+ * the local kernel learns from rests on it.
+ */
+void flow_keep(struct ctl_flow *f);
+void flow_keep_no_more(struct ctl_flow *f);
+struct flow_hot *flow_kept_hot(struct ctl_flow *f); /* for its worker; NULL: not kept */
+void peer_keep(struct control *c, struct peer *p);
+void peer_keep_no_more(struct control *c, struct peer *p);
+void path_set_keep(struct path_set *s);	 /* all its paths */
+void path_set_keep_no_more(struct path_set *s);
+void keeping_tick(struct control *c); /* tries again what had no room */
+
+/* ---- resume.c ---- */
+void resume_paths(struct control *c, const struct store_saved *saved);
+void resume_flows(struct control *c, const struct store_saved *saved);
+
 /* ---- for daemon.c ---- */
 int control_new(const struct control_setup *setup, struct control **out);
-/* Sends CLOSE for every flow, stops the workers, closes all handles on the loop, then calls @done. */
-void control_stop(struct control *c, void (*done)(void *ctx), void *ctx);
+/*
+ * control_stop() - Stops the workers, closes all handles on the loop, then calls @done.
+ * @detach: the flows stay in the state file for the next daemon; else each gets a CLOSE
+ */
+void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void *ctx);
+/* control_set_as() - The SCION daemon told about the local AS after the start. */
+void control_set_as(struct control *c, const struct local_as *as);
 void control_free(struct control *c); /* after @done */
 json_t *report_status(struct control *c);
 json_t *report_peers(struct control *c);

@@ -12,22 +12,30 @@ static void on_timer(uv_timer_t *t);
 
 /* ---- records and slots ---- */
 
+static struct ctl_flow *record_new(struct control *c, unsigned int w, uint32_t slot)
+{
+	struct ctl_flow *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->worker = w;
+	f->slot = slot;
+	f->control = c;
+	c->slots[w][slot] = f;
+	uv_timer_init(c->loop, &f->timer);
+	f->timer.data = f;
+	f->timer_up = true;
+	return f;
+}
+
 static struct ctl_flow *record_take(struct control *c, unsigned int w)
 {
 	struct ctl_flow *f = c->free_head[w];
 
 	/* First in, first out, so that a slot rests as long as possible before it is used again. */
 	if (c->next_slot[w] <= c->cfg->limits.flows && (!f || c->next_slot[w] < 1024)) {
-		f = calloc(1, sizeof(*f));
-		if (!f)
-			return NULL;
-		f->worker = w;
-		f->slot = c->next_slot[w]++;
-		f->control = c;
-		c->slots[w][f->slot] = f;
-		uv_timer_init(c->loop, &f->timer);
-		f->timer.data = f;
-		f->timer_up = true;
+		f = record_new(c, w, c->next_slot[w]);
+		c->next_slot[w] += !!f;
 		return f;
 	}
 	if (!f)
@@ -65,6 +73,17 @@ static void clean_key(struct flow_key *out, const struct flow_key *key)
 	memcpy(&out->remote, &key->remote, sizeof(key->remote));
 }
 
+/* A record starts its life as a flow. */
+static void enter(struct ctl_flow *f, const struct flow_key *key)
+{
+	struct control *c = f->control;
+
+	c->flows_used[f->worker]++;
+	clean_key(&f->key, key);
+	f->tcp = key->proto == INET_PROTO_TCP;
+	HASH_ADD(by_key, c->by_key, key, sizeof(f->key), f);
+}
+
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b)
 {
 	unsigned int w = control_worker_of(c, port_a, port_b);
@@ -78,14 +97,54 @@ struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_
 	f = record_take(c, w);
 	if (!f)
 		return NULL;
-	c->flows_used[w]++;
-	clean_key(&f->key, key);
-	f->tcp = key->proto == INET_PROTO_TCP;
 	f->state = FLOW_NEW;
 	f->mine = (struct flow_name){ f->slot << 12 | (random & 0xfff), (uint16_t)(random >> 16) };
 	f->created_ms = control_now_ms(c);
-	HASH_ADD(by_key, c->by_key, key, sizeof(f->key), f);
+	enter(f, key);
 	return f;
+}
+
+struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s)
+{
+	unsigned int w = s->worker;
+	struct ctl_flow *f;
+
+	if (s->slot > c->cfg->limits.flows || c->slots[w][s->slot] || flow_by_key(c, &s->key))
+		return NULL;
+	f = record_new(c, w, s->slot);
+	if (!f)
+		return NULL;
+	if (c->next_slot[w] <= s->slot)
+		c->next_slot[w] = s->slot + 1;
+	f->mine = s->mine;
+	f->state = (enum flow_state)s->state;
+	f->kind = (enum flow_kind)s->kind;
+	f->server = s->server;
+	f->confirmed = s->confirmed;
+	f->accepted = s->server;
+	f->epoch = s->epoch;
+	f->saw = s->saw;
+	f->path_changes = s->path_changes;
+	f->token = s->token;
+	f->has_token = s->has_token;
+	f->isn = s->isn;
+	f->created_ms = s->created_ms;
+	enter(f, &s->key);
+	return f;
+}
+
+void flow_slots_resumed(struct control *c, unsigned int w)
+{
+	for (uint32_t i = 1; i < c->next_slot[w]; i++) {
+		struct ctl_flow *f = c->slots[w][i] ? c->slots[w][i] : record_new(c, w, i);
+
+		if (!f) { /* no memory: what is above cannot be reached */
+			log_error("no memory for flow records");
+			return;
+		}
+		if (f->state == FLOW_NONE && !f->next_free && f != c->free_tail[w])
+			record_give(c, f);
+	}
 }
 
 struct ctl_flow *flow_by_key(struct control *c, const struct flow_key *key)
@@ -140,6 +199,7 @@ void flow_set_theirs(struct ctl_flow *f, const struct flow_name *name)
 	their_key(&f->their_key, &f->peer->addr, name);
 	HASH_ADD(by_theirs, c->by_theirs, their_key, sizeof(f->their_key), f);
 	f->in_theirs = true;
+	flow_keep(f);
 }
 
 char *flow_str(const struct ctl_flow *f, char *buf)
@@ -170,6 +230,7 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 	if (next != f->state)
 		log_debug("%s: %s > %s", flow_str(f, text), flow_state_str(f->state), flow_state_str(next));
 	f->state = next;
+	flow_keep(f);
 	return true;
 }
 
@@ -203,6 +264,7 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 		.server = f->server,
 		.epoch = f->epoch,
 		.tun = f->tun,
+		.hot = flow_kept_hot(f),
 	};
 	int err;
 
@@ -229,12 +291,41 @@ int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
 	}
 	tmpl_put(f->tmpl);
 	f->tmpl = t;
+	flow_keep(f);
 	return 0;
 }
 
 static void linger(struct ctl_flow *f)
 {
 	flow_timer(f, FLOW_LINGER_MS);
+}
+
+void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
+{
+	struct flow w = {
+		.key = f->key,
+		.mine = f->mine,
+		.theirs = f->theirs,
+		.tmpl = tmpl_get(t),
+		.tcp = f->tcp,
+		.server = f->server,
+		.epoch = f->epoch,
+		.tun = f->tun,
+		.saw = f->saw,
+		.told = f->saw,
+		.hot = flow_kept_hot(f),
+		.own_hot = *hot,
+	};
+
+	/* How long it had been idle is not kept: it starts anew. */
+	atomic_init(&w.stats.tx_ms, control_now_ms(f->control));
+	worker_adopt(f->control->workers[f->worker], f->slot, &w);
+	f->installed = true;
+	f->tmpl = t;
+	if (f->state == FLOW_LINGER)
+		linger(f);
+	else
+		flow_timer(f, f->server && !f->confirmed ? OFFER_DEADLINE_MS : FLOW_IDLE_MS);
 }
 
 void flow_saw(struct control *c, const struct up_msg *m)
@@ -374,6 +465,7 @@ void flow_free(struct ctl_flow *f)
 			uv_sleep(1);
 		}
 	flow_drop_held(f);
+	flow_keep_no_more(f);
 	HASH_DELETE(by_key, c->by_key, f);
 	if (f->in_theirs)
 		HASH_DELETE(by_theirs, c->by_theirs, f);

@@ -391,6 +391,7 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 void offering_confirmed(struct ctl_flow *f)
 {
 	f->confirmed = true;
+	flow_keep(f);
 	if (f->peer->half_open)
 		f->peer->half_open--;
 	if (f->tcp && f->synack_len && f->accepted && f->state == FLOW_OPEN &&

@@ -146,7 +146,9 @@ static void start(struct ctl_flow *f)
 	struct conn *n = f->conn;
 
 	if (f->kind == FLOW_SUB) {
-		flow_use_path(f, conn_next_path(n));
+		struct peer_path *pp = conn_next_path(n);
+
+		flow_use_path(f, !pp && conn_has_hole(n) ? conn_other_path(f, false) : pp);
 		if (!f->path) {
 			flow_refuse_reset(f, MPTCP_RST_RESOURCES, "surplus subflow: every path of this connection has one");
 			return;
@@ -350,7 +352,7 @@ static void open_tcp(struct control *c, const struct up_msg *m, const struct flo
 			packet_reset(c, m, MPTCP_RST_ERROR);
 			return;
 		}
-		if (conn_live_flows(conn) >= conn->num_planned || !conn_next_path(conn)) {
+		if (conn_live_flows(conn) >= conn->num_planned || (!conn_next_path(conn) && !conn_has_hole(conn))) {
 			log_debug("surplus join (token %08x): RST", o.token.v);
 			packet_reset(c, m, MPTCP_RST_RESOURCES);
 			return;

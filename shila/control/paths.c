@@ -41,6 +41,18 @@ static struct tmpl *contact_tmpl(struct control *c, const struct peer *p, struct
 	return tmpl_new(path, &c->s.local, c->cfg->contact.port, &p->addr, p->contact_port);
 }
 
+struct peer_path *peer_path_new(struct control *c, struct peer *p, struct path *path)
+{
+	struct peer_path *pp = calloc(1, sizeof(*pp));
+
+	if (!pp)
+		return NULL;
+	pp->peer = p;
+	pp->path = path_get(path);
+	pp->tmpl = contact_tmpl(c, p, path);
+	return pp;
+}
+
 static void peer_take_path(struct control *c, struct peer *p, struct path *path)
 {
 	struct peer_path **at = &p->paths, *pp;
@@ -59,13 +71,7 @@ static void peer_take_path(struct control *c, struct peer *p, struct path *path)
 		moves_path_renewed(c, pp);
 		return;
 	}
-	pp = calloc(1, sizeof(*pp));
-	if (!pp)
-		return;
-	pp->peer = p;
-	pp->path = path_get(path);
-	pp->tmpl = contact_tmpl(c, p, path);
-	*at = pp;
+	*at = peer_path_new(c, p, path);
 }
 
 static void peer_take_set(struct control *c, struct peer *p)
@@ -181,6 +187,7 @@ static uint64_t back_off_ms(const struct path_set *s)
 
 static void take_answer(struct path_set *s, struct path **paths, size_t n)
 {
+	path_set_keep_no_more(s);
 	for (size_t i = 0; i < s->num_paths; i++)
 		path_put(s->paths[i]);
 	free(s->paths);
@@ -192,6 +199,23 @@ static void take_answer(struct path_set *s, struct path **paths, size_t n)
 		else
 			path_put(paths[i]);
 	}
+	path_set_keep(s);
+}
+
+/* Before any peer has joined the set, and before the first answer of the path source. */
+void path_set_resume(struct path_set *s, struct path *path)
+{
+	struct path **more = s ? realloc(s->paths, (s->num_paths + 1) * sizeof(*more)) : NULL;
+
+	if (!more)
+		return;
+	path_set_keep_no_more(s);
+	s->paths = more;
+	s->paths[s->num_paths++] = path_get(path);
+	path_set_keep(s);
+	if (!s->known)
+		uv_timer_start(&s->timer, on_timer, 0, 0); /* it may be long out of date */
+	s->known = true;
 }
 
 static void on_paths(void *ctx, int err, const char *why, struct path **paths, size_t n)

@@ -34,6 +34,7 @@ static bool forget_idle_peer(struct control *c)
 	if (!oldest)
 		return false;
 	HASH_DEL(c->peers, oldest);
+	peer_keep_no_more(c, oldest);
 	free(oldest);
 	return true;
 }
@@ -140,7 +141,7 @@ void peer_hello(struct control *c, struct peer *p)
 }
 
 /* A peer with a new boot id has lost its flows. */
-static void learn(struct peer *p, const struct frame_hello *h)
+static void learn(struct control *c, struct peer *p, const struct frame_hello *h)
 {
 	if (p->boot_id && p->boot_id != h->boot_id)
 		log_info("peer %s was restarted", p->text);
@@ -148,6 +149,8 @@ static void learn(struct peer *p, const struct frame_hello *h)
 	p->num_workers = h->num_workers;
 	memcpy(p->worker_ports, h->worker_ports, sizeof(p->worker_ports));
 	p->hello_cookie = 0;
+	if (p->kept)
+		peer_keep(c, p);
 }
 
 void peer_on_hello(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
@@ -170,7 +173,7 @@ void peer_on_hello(struct control *c, const struct arrival *a, const struct fram
 			return;
 		}
 		peer_heard(p);
-		learn(p, &hello);
+		learn(c, p, &hello);
 		return;
 	}
 	if (!p && !config_peer_allowed(c->cfg, &a->peer)) {

@@ -210,6 +210,7 @@ static void on_tick(uv_timer_t *t)
 			busy |= pp->probe_id != 0;
 		}
 	}
+	keeping_tick(c);
 	uv_timer_start(t, on_tick, busy ? TICK_MS : TICK_IDLE_MS, 0);
 	control_kick(c);
 }

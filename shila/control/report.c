@@ -382,6 +382,8 @@ static json_t *limits_json(struct control *c)
 	json_array_append_new(list, limit_json("peers", l->peers, HASH_COUNT(c->peers),
 					       drop_count(c, VERDICT_LIMIT_PEERS)));
 	json_array_append_new(list, limit_json("paths_per_as", l->paths_per_as, paths, 0));
+	json_array_append_new(list, limit_json("kept_paths", l->kept_paths, c->s.store ? store_paths_used(c->s.store) : 0,
+					       c->s.store ? store_lacks(c->s.store) : 0));
 	return list;
 }
 
@@ -433,6 +435,8 @@ static json_t *counters_json(struct control *c)
 	COUNT("moves", c->n.moves);
 	COUNT("moves_followed", c->n.followed);
 	COUNT("path_renewals", c->n.renewals);
+	COUNT("flows_resumed", c->n.resumed);
+	COUNT("flows_not_resumed", c->n.lost);
 	COUNT("scmp_rx", c->n.scmp_rx);
 	COUNT("resets_to_programs", c->n.resets);
 	COUNT("unreachables_to_programs", c->n.unreachables);
@@ -456,6 +460,17 @@ static json_t *source_json(struct control *c)
 			 bad ? json_string(bad->why) : json_null());
 }
 
+static json_t *state_json(struct control *c)
+{
+	struct store *s = c->s.store;
+	const char *why = !s		 ? "it could not be made" :
+			  !store_lacks(s) ? NULL :
+			  store_lack_error(s) == -E2BIG ? "a table is full" :
+							  strerror(-store_lack_error(s));
+
+	return json_pack("{s:s, s:o}", "directory", c->cfg->state, "error", why ? json_string(why) : json_null());
+}
+
 json_t *report_status(struct control *c)
 {
 	json_t *o = json_object(), *ports = json_array(), *drops = json_object();
@@ -477,6 +492,7 @@ json_t *report_status(struct control *c)
 	json_object_set_new(o, "workers", json_integer(c->s.num_workers));
 	json_object_set_new(o, "steering", json_string(c->s.steering ? "bpf" : "none"));
 	json_object_set_new(o, "scion_daemon", source_json(c));
+	json_object_set_new(o, "state_file", state_json(c));
 	json_object_set_new(o, "egress", egress_json(c));
 	json_object_set_new(o, "ingress", ingress_json(c));
 	json_object_set_new(o, "flows", json_integer(HASH_CNT(by_key, c->by_key)));

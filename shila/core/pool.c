@@ -148,20 +148,43 @@ static void peer_release(struct pool *p, struct peer_uses *u)
 	free(u);
 }
 
+static struct client_key client_key(const struct scion_addr *peer, const struct ip_addr *client)
+{
+	struct client_key key;
+
+	memset(&key, 0, sizeof(key)); /* hashed as bytes */
+	key.ia = peer->ia;
+	memcpy(&key.host, &peer->host, sizeof(key.host));
+	memcpy(&key.client, client, sizeof(key.client));
+	return key;
+}
+
+static struct entry *by_client(const struct pool *p, const struct client_key *key)
+{
+	struct entry *e;
+
+	HASH_FIND(by_client, p->by_client, key, sizeof(*key), e);
+	return e;
+}
+
+static void add(struct pool *p, struct entry *e, const struct client_key *key, struct peer_uses *u)
+{
+	memcpy(&e->key, key, sizeof(*key));
+	e->peer = u;
+	u->addresses++;
+	HASH_ADD(by_client, p->by_client, key, sizeof(e->key), e);
+	HASH_ADD(by_address, p->by_address, address, sizeof(e->address), e);
+}
+
 int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
 	     struct ip_addr *out)
 {
-	struct client_key key;
+	struct client_key key = client_key(peer, client);
 	struct peer_uses *u;
-	struct entry *e;
+	struct entry *e = by_client(p, &key);
 	bool family = false;
 	int err = 0;
 
-	memset(&key, 0, sizeof(key));
-	key.ia = peer->ia;
-	key.host = peer->host;
-	key.client = *client;
-	HASH_FIND(by_client, p->by_client, &key, sizeof(key), e);
 	if (!e) {
 		u = peer_uses(p, peer);
 		if (!u)
@@ -177,14 +200,58 @@ int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr
 			peer_release(p, u); /* a refused peer leaves nothing behind */
 			return err;
 		}
-		memcpy(&e->key, &key, sizeof(key));
-		e->peer = u;
-		u->addresses++;
-		HASH_ADD(by_client, p->by_client, key, sizeof(e->key), e);
-		HASH_ADD(by_address, p->by_address, address, sizeof(e->address), e);
+		add(p, e, &key, u);
 	}
 	e->uses++;
 	*out = e->address;
+	return 0;
+}
+
+/* The range that gives out this address. */
+static struct range *range_of(struct pool *p, const struct ip_addr *a)
+{
+	for (size_t i = 0; i < p->num_ranges; i++) {
+		struct range *r = &p->ranges[i];
+		uint64_t host = 0;
+		struct ip_addr same;
+
+		if (!ip_prefix_contains(&r->prefix, a))
+			continue;
+		for (unsigned int k = r->prefix.bits / 8; k < a->len; k++)
+			host = host << 8 | (uint8_t)(a->b[k] & ~r->prefix.addr.b[k]);
+		same = ip_addr_nth(&r->prefix, host);
+		if (host && host <= r->count && ip_addr_eq(&same, a))
+			return r;
+	}
+	return NULL;
+}
+
+int pool_restore(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client,
+		 const struct ip_addr *address)
+{
+	struct client_key key = client_key(peer, client);
+	struct entry *e = by_client(p, &key), *other = by_address(p, address);
+	struct range *r = range_of(p, address);
+	struct peer_uses *u;
+
+	if (e != other)
+		return -EEXIST;
+	if (!r)
+		return -EADDRNOTAVAIL;
+	if (!e) {
+		u = peer_uses(p, peer);
+		e = u ? calloc(1, sizeof(*e)) : NULL;
+		if (!e) {
+			if (u)
+				peer_release(p, u);
+			return -ENOMEM;
+		}
+		e->range = r;
+		e->address = *address;
+		r->used++;
+		add(p, e, &key, u);
+	}
+	e->uses++;
 	return 0;
 }
 

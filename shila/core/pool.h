@@ -26,6 +26,14 @@ void pool_free(struct pool *p);
 int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
 	     struct ip_addr *out);
 
+/**
+ * pool_restore() - The client had this address before a restart: one more use of it.
+ * Return: 0; -EADDRNOTAVAIL outside of the prefixes; -EEXIST the address is another client's, or the client has another one;
+ * -ENOMEM. Limits are not looked at: what was granted stays.
+ */
+int pool_restore(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client,
+		 const struct ip_addr *address);
+
 /* pool_put() - One use less; with the last the address is free again. */
 void pool_put(struct pool *p, const struct ip_addr *address);
 

@@ -163,7 +163,9 @@ struct disk_flow {
 	uint32_t token, isn;
 	uint16_t local_port, remote_port;
 	uint16_t mine_tag, theirs_tag;
-	uint16_t peer_port, mss, path_changes;
+	uint16_t peer_port, mss;
+	uint8_t path_changes; /* at most 255 */
+	uint8_t saw;	      /* FLOW_SAW_*, as far as control was told */
 	uint8_t epoch, tun;
 	struct flow_hot hot; /* the worker's, in place and at any time: not under the check */
 	uint32_t reserved;
@@ -192,6 +194,7 @@ _Static_assert(offsetof(struct disk_flow, theirs_tag) == 94, "");
 _Static_assert(offsetof(struct disk_flow, peer_port) == 96, "");
 _Static_assert(offsetof(struct disk_flow, mss) == 98, "");
 _Static_assert(offsetof(struct disk_flow, path_changes) == 100, "");
+_Static_assert(offsetof(struct disk_flow, saw) == 101, "");
 _Static_assert(offsetof(struct disk_flow, epoch) == 102, "");
 _Static_assert(offsetof(struct disk_flow, tun) == 103, "");
 _Static_assert(offsetof(struct disk_flow, hot) == 104, "");

@@ -329,7 +329,8 @@ bool store_flow_build(const struct store_flow *f, struct disk_flow *out)
 		.theirs_tag = f->theirs.tag,
 		.peer_port = f->peer_port,
 		.mss = f->mss,
-		.path_changes = f->path_changes,
+		.path_changes = f->path_changes < UINT8_MAX ? (uint8_t)f->path_changes : UINT8_MAX,
+		.saw = f->saw,
 		.epoch = f->epoch,
 		.tun = f->tun,
 	};
@@ -374,6 +375,7 @@ int store_flow_parse(const struct disk_flow *d, uint32_t version, uint8_t worker
 		.peer_port = d->peer_port,
 		.mss = d->mss,
 		.path_changes = d->path_changes,
+		.saw = d->saw,
 		.peer = d->peer,
 		.path = d->path,
 		.token = { d->token },

@@ -56,6 +56,7 @@ struct store_flow {
 	uint8_t kind;  /* enum flow_kind */
 	bool server, confirmed, has_token;
 	uint8_t epoch, tun;
+	uint8_t saw; /* FLOW_SAW_*, as far as control was told */
 	uint16_t peer_port;   /* of the peer's worker */
 	uint16_t mss;	      /* client: that the connection was clamped to */
 	uint16_t path_changes;
@@ -120,6 +121,7 @@ void store_set_host(struct store *s, const struct store_host *host);
 uint64_t store_lacks(const struct store *s);
 int store_lack_error(const struct store *s); /* -ENOSPC ...; -E2BIG: the table is full */
 bool store_retry(struct store *s);
+uint32_t store_paths_used(const struct store *s); /* records of the path table */
 
 /* store_peer_put() - Index of the record of @p->addr, made or brought up to date; STORE_NONE: no room. One reference more. */
 uint32_t store_peer_put(struct store *s, const struct store_peer *p);

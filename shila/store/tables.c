@@ -235,3 +235,8 @@ void store_path_drop(struct store *s, uint32_t index, bool in_set)
 		mark_in_set(s, index, false);
 	}
 }
+
+uint32_t store_paths_used(const struct store *s)
+{
+	return s->paths.used;
+}

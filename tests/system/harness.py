@@ -528,6 +528,19 @@ class Shilad:
             raise Failed(f"shilad on {self.host} ended with {code}:\n{self.log()[-3000:]}")
         self.check_nothing_left()
 
+    def detach(self, seconds=15):
+        """SIGTERM: namespaces, devices and connections wait for the next start()."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failed(f"shilad on {self.host} did not end within {seconds} s:\n{self.log()[-3000:]}") from None
+        self.process = None
+        self.check_log()
+        if code != 0:
+            raise Failed(f"shilad on {self.host} ended with {code}:\n{self.log()[-3000:]}")
+
     def kill(self):
         """SIGKILL: everything that it made stays."""
         if self.process and self.process.poll() is None:

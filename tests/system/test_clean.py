@@ -61,7 +61,25 @@ class Clean(SystemTest):
         self.end(signal.SIGINT)
 
     def test_terminate(self):
-        self.end(signal.SIGTERM)
+        """SIGTERM leaves all for the next daemon; --clean removes it then, and tells the peers."""
+        programs = self.busy()
+        busy = self.seen()
+        self.h1.detach()
+        self.assertIn("namespaces, devices and connections stay", self.h1.log())
+        self.assertTrue(os.path.exists(f"/run/netns/{self.h1.ns_egress}"))
+        self.h1.start()
+        sockets = "ss -Hlnx"  # a new socket of the same name
+        self.assertEqual({n for n in self.seen() if sockets not in n}, {n for n in busy if sockets not in n})
+        self.assertEqual(self.h1.counter("flows_not_resumed"), 0)
+        self.assertGreaterEqual(len(self.h1.flows(state="open")), 4)
+        self.h1.detach()
+        for p in programs:
+            p.close()
+        out = self.h1.clean().stderr
+        self.assertRegex(out, r"told the peers of \d+ connections")
+        self.gone()
+        wait_for(lambda: not self.h2.flows(state="open"), 5, "the peer heard of it")
+        self.next_start_works()
 
     def test_shila_stop(self):
         self.end("stop")

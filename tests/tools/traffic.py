@@ -7,6 +7,8 @@
     traffic.py put HOST PORT BYTES   sends them; the server checks
     traffic.py echo HOST PORT N      N small questions and answers, one after the other
     traffic.py beat HOST PORT S      a question and its answer every 100 ms, for S seconds or until SIGTERM
+    traffic.py load HOST PORT N S    N connections for S seconds, or until SIGTERM: each fetches and sends without
+                                     a pause, all of it checked
     traffic.py hold HOST PORT        connects, says so, and waits for the end of the connection
     traffic.py connect HOST PORT     only connects
     traffic.py udp-server PORT       UDP: sends back what comes
@@ -135,6 +137,52 @@ def beat(host, port, seconds):
     return {"ok": True, "answers": count, "longest": longest}
 
 
+def load_one(host, port, going, result):
+    size, rounds, longest = PART, 0, 0
+    with connect(host, port) as s:
+        result["connected"] = True
+        while going():
+            began = time.monotonic()
+            s.sendall(f"get {size}\n".encode())
+            if receive(s, size) != (size, digest_of(size)):
+                return "fetched bytes are wrong"
+            s.sendall(f"put {size}\n".encode())
+            for p in parts(size):
+                s.sendall(p)
+            if read_line(s) != [str(size), digest_of(size)]:
+                return "sent bytes are wrong"
+            rounds += 1
+            longest = max(longest, time.monotonic() - began)
+            result.update(rounds=rounds, longest=longest)
+    return None
+
+
+def load(host, port, connections, seconds):
+    results = [{"rounds": 0, "longest": 0} for _ in range(connections)]
+    end = time.monotonic() + seconds
+    enough = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: enough.set())
+
+    def run_one(result):
+        try:
+            going = lambda: time.monotonic() < end and not enough.is_set()
+            result["error"] = load_one(host, port, going, result)
+        except OSError as e:
+            result["error"] = str(e)
+
+    threads = [threading.Thread(target=run_one, args=(r,)) for r in results]
+    for t in threads:
+        t.start()
+    while any("connected" not in r and "error" not in r for r in results):
+        time.sleep(0.05)
+    print("connected", flush=True)
+    for t in threads:
+        t.join()
+    errors = [r["error"] for r in results if r["error"]]
+    return {"ok": not errors and all(r["rounds"] for r in results), "errors": errors,
+            "rounds": [r["rounds"] for r in results], "longest": max(r["longest"] for r in results)}
+
+
 def hold(host, port):
     with connect(host, port) as s:
         s.sendall(b"hello\n")
@@ -172,7 +220,7 @@ def udp(host, port, *sizes):
 
 
 def main(argv):
-    programs = {"get": get, "put": put, "echo": echo, "beat": beat, "hold": hold, "udp": udp,
+    programs = {"get": get, "put": put, "echo": echo, "beat": beat, "load": load, "hold": hold, "udp": udp,
                 "connect": lambda host, port: connect(host, port).close() or {"ok": True}}
     if argv[0] == "server":
         return server(int(argv[1]))

@@ -297,7 +297,8 @@ static void test_every_key(void)
 				cfg->limits.opens_per_second_per_peer == 20 &&
 				cfg->limits.pool_addresses_per_peer == 30 &&
 				cfg->limits.control_queue == 40 && cfg->limits.held_syns == 50 &&
-				cfg->limits.peers == 60 && cfg->limits.paths_per_as == 70);
+				cfg->limits.peers == 60 && cfg->limits.paths_per_as == 70 &&
+				cfg->limits.kept_paths == 80);
 	CHECK("files",
 	      !strcmp(cfg->state, "/run/other") && !strcmp(cfg->control, "/run/other/sock"));
 	config_free(cfg);

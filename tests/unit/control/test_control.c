@@ -327,7 +327,7 @@ static void test_stop(void)
 	struct ip_pkt ip;
 	struct tcp_hdr tcp;
 
-	control_stop(right.c, stopped, &done);
+	control_stop(right.c, false, stopped, &done);
 	CHECK("CLOSE resets the client's TCP", tcp_of(pkt, take(left.kernel[1], pkt, sizeof(pkt)), &ip, &tcp) &&
 	      tcp.flags & TCP_RST && tcp.src_port == 80 && tcp.dst_port == 4000);
 	json_t *flows = report_flows(left.c);
@@ -335,7 +335,7 @@ static void test_stop(void)
 	for (size_t i = 0; i < json_array_size(flows); i++)
 		CHECK("that flow is gone", !is(json_array_get(flows, i), "local", "10.7.1.1:4000"));
 	json_decref(flows);
-	control_stop(left.c, stopped, &done);
+	control_stop(left.c, false, stopped, &done);
 	run_ms(100);
 	CHECK("both have stopped", done == 2);
 	for (struct end *e = &left; e; e = e == &left ? &right : NULL) {

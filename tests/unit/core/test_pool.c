@@ -128,6 +128,37 @@ static void test_limit(void)
 	pool_free(pool);
 }
 
+static int restore(int peer, const char *client, const char *address)
+{
+	struct scion_addr from;
+	struct ip_addr c, a;
+	char name[40];
+
+	snprintf(name, sizeof(name), "1-%d,10.0.0.1", 64512 + peer);
+	scion_addr_parse(name, &from);
+	ip_addr_parse(client, &c);
+	ip_addr_parse(address, &a);
+	return pool_restore(pool, &from, &c, &a);
+}
+
+static void test_restore(void)
+{
+	begin("10.64.3.128/25", "fd64::/64");
+	CHECK("as it was", !restore(0, "10.0.0.1", "10.64.3.130") && !restore(0, "fd07::1", "fd64::1:5"));
+	CHECK("twice by two flows", !restore(0, "10.0.0.1", "10.64.3.130") && pool_used(pool) == 2);
+	CHECK("another one's", restore(1, "10.0.0.1", "10.64.3.130") == -EEXIST);
+	CHECK("a second one", restore(0, "10.0.0.1", "10.64.3.131") == -EEXIST);
+	CHECK("of another pool", restore(1, "10.0.0.1", "10.64.3.127") == -EADDRNOTAVAIL &&
+	      restore(1, "10.0.0.1", "10.64.3.128") == -EADDRNOTAVAIL && restore(1, "10.0.0.1", "10.64.3.255") == -EADDRNOTAVAIL);
+	CHECK("it is given to its client", is(get(0, "10.0.0.1", 9), "10.64.3.130"));
+	CHECK("and to nobody else", is(get(1, "10.0.0.1", 9), "10.64.3.129") && is(get(1, "10.0.0.2", 9), "10.64.3.131"));
+	for (int i = 0; i < 3; i++)
+		put("10.64.3.130");
+	put("fd64::1:5");
+	CHECK("free with its last use", pool_used(pool) == 2 && !restore(1, "10.0.0.3", "10.64.3.130"));
+	pool_free(pool);
+}
+
 static void test_exhaustion(void)
 {
 	struct timespec from, to;
@@ -166,6 +197,7 @@ const struct unit_test unit_tests[] = {
 	{ "addresses", test_addresses },
 	{ "families", test_families },
 	{ "limit of a peer", test_limit },
+	{ "restored after a restart", test_restore },
 	{ "exhaustion", test_exhaustion },
 	{ 0 },
 };

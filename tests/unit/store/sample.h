@@ -152,7 +152,8 @@ static inline struct store_flow sample_flow(uint8_t worker, uint32_t slot, bool 
 		.tun = (uint8_t)(n + 1),
 		.peer_port = (uint16_t)(31300 + n),
 		.mss = (uint16_t)(1300 + n),
-		.path_changes = (uint16_t)(600 + n),
+		.path_changes = (uint16_t)(100 + n % 100),
+		.saw = FLOW_SAW_HEARD | FLOW_SAW_FIN_IN,
 		.peer = peer,
 		.path = path,
 		.token = { 0xdead0000u + n },
@@ -171,7 +172,7 @@ static inline bool sample_same_flow(const struct store_flow *a, const struct sto
 	       a->mine.tag == b->mine.tag && a->theirs.id == b->theirs.id && a->theirs.tag == b->theirs.tag &&
 	       a->state == b->state && a->kind == b->kind && a->server == b->server && a->confirmed == b->confirmed &&
 	       a->has_token == b->has_token && a->epoch == b->epoch && a->tun == b->tun && a->peer_port == b->peer_port &&
-	       a->mss == b->mss && a->path_changes == b->path_changes && a->peer == b->peer && a->path == b->path &&
+	       a->mss == b->mss && a->path_changes == b->path_changes && a->saw == b->saw && a->peer == b->peer && a->path == b->path &&
 	       a->token.v == b->token.v && a->isn == b->isn && a->created_ms == b->created_ms &&
 	       ip_addr_eq(&a->client, &b->client);
 }

@@ -126,7 +126,8 @@ static void test_round_trip(void)
 	flows[5].mine = (struct flow_name){ 2 << 12 | 0xfff, 0xffff };
 	flows[5].theirs = (struct flow_name){ UINT32_MAX, UINT16_MAX };
 	flows[5].epoch = flows[5].tun = UINT8_MAX;
-	flows[5].peer_port = flows[5].mss = flows[5].path_changes = UINT16_MAX;
+	flows[5].peer_port = flows[5].mss = UINT16_MAX;
+	flows[5].path_changes = flows[5].saw = UINT8_MAX;
 	flows[5].key.local_port = flows[5].key.remote_port = UINT16_MAX;
 	flows[5].token.v = flows[5].isn = UINT32_MAX;
 	flows[5].created_ms = UINT64_MAX;
