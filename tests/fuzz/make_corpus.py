@@ -146,3 +146,31 @@ OUTBOUND = {
 }
 for name, data in OUTBOUND.items():
     write('outbound', name, data)
+
+# State files: flags, then changes (place, number of bytes, bytes) to a small good one; see shila/store/layout.h.
+RAW, SEAL = b'\x01', b'\x0e'
+PEERS, PATHS, FLOWS, UNDO = 4096, 8192, 16384, 1024
+
+
+def change(at, data):
+    return struct.pack('>HB', at, len(data)) + data
+
+
+STORE = {
+    'good': b'\x00',
+    'foreign': RAW + b'#!/bin/sh\n' * 500,
+    'header': SEAL + change(12, struct.pack('=I', 2)) + change(89, b'\x04'),
+    'byte_order': SEAL + change(8, struct.pack('>I', 0x01020304)),
+    'shape': SEAL + change(20, struct.pack('=4I', 8, 1 << 19, 1 << 20, 1 << 20)),
+    'peer': SEAL + change(PEERS + 2 * 64 + 4, struct.pack('=BBBxQQ16s8HH', 1, 16, 8, 1 << 48 | 7, 9, bytes(range(16)),
+                                                         *range(1, 9), 31654)),
+    'path': SEAL + change(PATHS + 4, b'\x01\x01' + struct.pack('=HHH', 0, 0, 1400)),
+    'flow': SEAL + change(FLOWS + 128 + 4, b'\x34\x1f\x02\x06'),
+    'datagram': SEAL + change(FLOWS + 2 * 128 + 4, b'\x41\x11\x00\x11') + change(FLOWS + 2 * 128 + 80, bytes(4)),
+    'same_key': SEAL + change(FLOWS + 3 * 128 + 88, struct.pack('=HH', 40001, 5001)) + change(FLOWS + 3 * 128 + 6, b'\x01'),
+    'hot': b'\x00' + change(FLOWS + 128 + 104, b'\xff' * 24),
+    'undo': SEAL + change(UNDO, struct.pack('=IIQ', 1, 64, PEERS) + bytes(8) + bytes(64)),
+    'undo_far': SEAL + change(UNDO, struct.pack('=IIQ', 1, 64, (1 << 64) - 8)),
+}
+for name, data in STORE.items():
+    write('store', name, data)
