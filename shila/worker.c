@@ -68,6 +68,7 @@ struct worker {
 	uv_loop_t loop;
 	uv_async_t wake;
 	uv_poll_t underlay;
+	uv_timer_t frag_timer;
 	struct worker_tun_port tuns[WORKER_MAX_TUNS];
 	pthread_t thread;
 	bool running, loop_up, stopping;
@@ -318,6 +319,17 @@ static void on_segment(struct worker *w, uint8_t *p, size_t len, const union soc
 		w->verdicts[v]++; /* passes are counted a train, when it is written */
 }
 
+/* Parts whose other half never came are counted also when nothing else comes. */
+static void on_frag_timer(uv_timer_t *t)
+{
+	struct worker *w = t->data;
+
+	inbound_expire(&w->in, uv_now(&w->loop));
+	if (w->in.num_frags)
+		uv_timer_start(t, on_frag_timer, INBOUND_FRAG_MS, 0);
+	publish_verdicts(w);
+}
+
 static void on_underlay(uv_poll_t *handle, int status, int events)
 {
 	struct worker *w = handle->data;
@@ -343,6 +355,8 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 		}
 		inbound_flush(&w->in);
 	}
+	if (w->in.num_frags && !uv_is_active((uv_handle_t *)&w->frag_timer))
+		uv_timer_start(&w->frag_timer, on_frag_timer, INBOUND_FRAG_MS, 0);
 	publish_verdicts(w);
 	up_wake(w);
 }
@@ -413,9 +427,7 @@ static void remove_flow(struct worker *w, uint32_t slot)
 	if (!f)
 		return;
 	inbound_flush_flow(&w->in, f);
-	for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++)
-		if (w->in.frags[i].index == slot)
-			w->in.frags[i].index = 0;
+	inbound_forget_flow(&w->in, slot);
 	flush_batch(w, &w->batch);
 	give_back(w, f->tmpl);
 	f->tmpl = NULL;
@@ -494,6 +506,7 @@ static void on_wake(uv_async_t *handle)
 		for (unsigned int i = 0; i < w->cfg.num_tuns; i++)
 			uv_close((uv_handle_t *)&w->tuns[i].poll, NULL);
 		uv_close((uv_handle_t *)&w->underlay, NULL);
+		uv_close((uv_handle_t *)&w->frag_timer, NULL);
 		uv_close((uv_handle_t *)&w->wake, NULL);
 	}
 }
@@ -662,6 +675,8 @@ static int start_polling(struct worker *w)
 	w->loop_up = true;
 	uv_async_init(&w->loop, &w->wake, on_wake);
 	w->wake.data = w;
+	uv_timer_init(&w->loop, &w->frag_timer);
+	w->frag_timer.data = w;
 	err = uv_poll_init(&w->loop, &w->underlay, w->cfg.underlay_fd);
 	if (err < 0)
 		return err;
@@ -700,6 +715,8 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	w->batch.ctx = w;
 	w->trains = malloc((size_t)TUN_BATCH * TRAIN_SLOT_BYTES);
 	err = w->trains ? 0 : -ENOMEM;
+	if (!err)
+		err = inbound_init(&w->in);
 	if (!err)
 		err = flow_table_init(&w->table, cfg->max_flows, cfg->hash_seed);
 	if (!err)
@@ -785,6 +802,7 @@ void worker_free(struct worker *w)
 	}
 	drop_queues(w);
 	flow_table_fini(&w->table);
+	inbound_fini(&w->in);
 	underlay_rx_fini(&w->rx);
 	ring_fini(&w->up);
 	ring_fini(&w->down);

@@ -1,17 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/inbound.h"
 
+#include "shila/core/inner.h"
 #include "shila/wire/checksum.h"
 #include "shila/wire/inet.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define INNER_TTL      64
-#define ICMP4_REDIRECT 5
+#define INNER_TTL 64
 
 /* How far behind the newest one an ack may be that moves a flow: segments of another path, sent again. */
 #define MOVE_ACK_SLACK (1 << 26)
+
+int inbound_init(struct inbound *in)
+{
+	/* Pages are there once a part lies in them. */
+	in->parts = calloc(INBOUND_FRAG_SLOTS, INBOUND_FRAG_BYTES);
+	if (!in->parts)
+		return -ENOMEM;
+	for (size_t i = 0; i < INBOUND_FRAG_SLOTS; i++)
+		in->frags[i].bytes = in->parts + i * INBOUND_FRAG_BYTES;
+	return 0;
+}
+
+void inbound_fini(struct inbound *in)
+{
+	free(in->parts);
+	in->parts = NULL;
+}
 
 /* ---- merging ---- */
 
@@ -234,98 +252,146 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 	return v;
 }
 
-/*
- * An inner packet must be one of this flow, or an error about it: else a peer could reach what
- * `serve` does not list, or speak to the local kernel about the connections of others.
- */
-static bool belongs(const struct flow *f, const uint8_t *pkt, const struct ip_pkt *ip)
-{
-	const struct flow_key *k = &f->key;
-	uint16_t src_port, dst_port;
-	struct ip_pkt quote;
-	int err;
-
-	if (ip->addr_len != k->local.len)
-		return false;
-	if (ip->later_fragment)
-		return ip->proto == k->proto && !f->tcp;
-	inet_ports(pkt, ip, &src_port, &dst_port);
-	if (src_port != k->remote_port || dst_port != k->local_port)
-		return false;
-	err = inet_quote(pkt, ip, &quote);
-	if (!err) {
-		/* Its addresses are replaced only where they are those of the packet around it. */
-		return quote.proto == k->proto && pkt[ip->l4_off] != ICMP4_REDIRECT &&
-		       !memcmp(quote.src, ip->dst, ip->addr_len) &&
-		       !memcmp(quote.dst, ip->src, ip->addr_len);
-	}
-	if (err != -ENOMSG || f->tcp || ip->proto != k->proto || ip->len == ip->l4_off)
-		return false;
-	/* Of ICMP echoes alone: nobody outside has to do with neighbours, routers and groups. */
-	if (ip->proto == INET_PROTO_ICMP)
-		return ip->version == 4 && (pkt[ip->l4_off] == 0 || pkt[ip->l4_off] == 8);
-	if (ip->proto == INET_PROTO_ICMPV6)
-		return ip->version == 6 && (pkt[ip->l4_off] == 128 || pkt[ip->l4_off] == 129);
-	return true;
-}
-
-static enum verdict deliver_packet(struct inbound *in, struct flow *f, uint8_t *pkt, size_t len)
+/* Rewrites @pkt in place. */
+static enum verdict deliver_packet(struct inbound *in, struct flow *f, uint8_t *pkt, size_t len, const struct ip_pkt *ip)
 {
 	struct vnet_hdr vnet = { 0 };
 	struct iovec iov[2] = { { &vnet, sizeof(vnet) }, { pkt, len } };
-	struct ip_pkt ip;
 
-	if (ip_parse(pkt, len, &ip) < 0 || !belongs(f, pkt, &ip))
+	if (inet_rewrite(pkt, ip, &f->key.remote, &f->key.local) < 0)
 		return VERDICT_FRAME_MALFORMED;
-	if (inet_rewrite(pkt, &ip, &f->key.remote, &f->key.local) < 0)
-		return VERDICT_FRAME_MALFORMED;
-	flow_count(&f->stats.rx_bytes, len - ip.l4_off);
+	flow_count(&f->stats.rx_bytes, inet_payload_len(ip));
 	inbound_flush_flow(in, f);
 	in->verdicts[in->write(in->ctx, f->tun, iov, 2)]++;
 	return VERDICT_PASS;
 }
 
-/* Two halves of one packet, in either order; the first to come waits in a slot. */
-static enum verdict take_fragment(struct inbound *in, struct flow *f, uint16_t id, bool last,
-				  const struct rd *r)
-{
-	uint32_t index = flow_table_index(in->table, f);
-	enum verdict v;
+/* ---- packets in two parts ---- */
 
-	if (r->left > INBOUND_FRAG_BYTES / 2)
-		return VERDICT_FRAME_MALFORMED;
+void inbound_expire(struct inbound *in, uint64_t now_ms)
+{
+	for (unsigned int i = 0; in->num_frags && i < INBOUND_FRAG_SLOTS; i++) {
+		if (in->frags[i].index && now_ms - in->frags[i].since_ms >= INBOUND_FRAG_MS) {
+			in->verdicts[VERDICT_FRAGMENT_LOST]++;
+			in->frags[i].index = 0;
+			in->num_frags--;
+		}
+	}
+}
+
+void inbound_forget_flow(struct inbound *in, uint32_t index)
+{
+	for (unsigned int i = 0; in->num_frags && i < INBOUND_FRAG_SLOTS; i++) {
+		if (in->frags[i].index == index) {
+			in->frags[i].index = 0;
+			in->num_frags--;
+		}
+	}
+}
+
+/* A free slot, or else the one whose part waits longest. */
+static struct frag *frag_slot(struct inbound *in)
+{
+	struct frag *oldest = &in->frags[0];
+
 	for (unsigned int i = 0; i < INBOUND_FRAG_SLOTS; i++) {
 		struct frag *g = &in->frags[i];
 
-		if (g->index != index || g->id != id || g->last == last)
-			continue;
-		if (last) {
-			memcpy(g->bytes + g->len, r->p, r->left);
-		} else {
-			memmove(g->bytes + r->left, g->bytes, g->len);
-			memcpy(g->bytes, r->p, r->left);
+		if (!g->index) {
+			in->num_frags++;
+			return g;
 		}
-		v = deliver_packet(in, f, g->bytes, g->len + r->left);
-		g->index = 0;
-		return v;
+		if ((int32_t)(g->seq - oldest->seq) < 0)
+			oldest = g;
 	}
-	struct frag *g = &in->frags[in->next_frag++ % INBOUND_FRAG_SLOTS];
+	in->verdicts[VERDICT_FRAGMENT_LOST]++;
+	return oldest;
+}
 
-	if (g->index)
-		in->verdicts[VERDICT_FRAGMENT_LOST]++;
+static enum verdict deliver_parts(struct inbound *in, struct flow *f, struct frag *g, bool last, const struct rd *r)
+{
+	size_t len = g->len + r->left;
+	struct ip_pkt ip;
+
+	g->index = 0;
+	in->num_frags--;
+	if (len > INBOUND_FRAG_BYTES)
+		return VERDICT_FRAME_MALFORMED;
+	if (last) {
+		memcpy(g->bytes + g->len, r->p, r->left);
+	} else {
+		memmove(g->bytes + r->left, g->bytes, g->len);
+		memcpy(g->bytes, r->p, r->left);
+	}
+	if (ip_parse(g->bytes, len, &ip) < 0 || inner_of(&f->key, f->server, g->bytes, &ip) == INNER_FOREIGN)
+		return VERDICT_FRAME_MALFORMED;
+	return deliver_packet(in, f, g->bytes, len, &ip);
+}
+
+/* Two parts of one packet, in either order; the first to come waits in a slot. */
+static enum verdict take_part(struct inbound *in, struct flow *f, uint16_t id, bool last, const struct rd *r,
+			      uint64_t now_ms)
+{
+	uint32_t index = flow_table_index(in->table, f);
+	struct frag *g;
+
+	if (r->left > INBOUND_FRAG_BYTES)
+		return VERDICT_FRAME_MALFORMED;
+	inbound_expire(in, now_ms);
+	for (unsigned int i = 0; in->num_frags && i < INBOUND_FRAG_SLOTS; i++) {
+		g = &in->frags[i];
+		if (g->index != index || g->id != id)
+			continue;
+		if (g->last == last)
+			return VERDICT_PASS; /* a copy of what waits */
+		return deliver_parts(in, f, g, last, r);
+	}
+	g = frag_slot(in);
+	g->seq = in->frag_seq++;
 	g->index = index;
 	g->id = id;
 	g->last = last;
-	g->len = (uint16_t)r->left;
+	g->len = (uint32_t)r->left;
+	g->since_ms = now_ms;
 	memcpy(g->bytes, r->p, r->left);
 	return VERDICT_PASS;
+}
+
+/* What the first part of a packet shows of it. */
+static enum inner inner_of_part(const struct flow *f, const struct rd *r)
+{
+	struct ip_pkt ip;
+
+	return ip_parse_quote(r->p, r->left, &ip) < 0 ? INNER_FOREIGN : inner_of(&f->key, f->server, r->p, &ip);
+}
+
+static enum verdict take_whole(struct inbound *in, struct flow *f, const struct rd *r, bool *tell, uint64_t now_ms)
+{
+	uint8_t *pkt = (uint8_t *)(uintptr_t)r->p;
+	struct ip_pkt ip;
+	enum inner inner;
+
+	if (ip_parse(pkt, r->left, &ip) < 0)
+		return VERDICT_FRAME_MALFORMED;
+	inner = inner_of(&f->key, f->server, pkt, &ip);
+	if (inner == INNER_FOREIGN)
+		return VERDICT_FRAME_MALFORMED;
+	if (!*tell && inner == INNER_RELATED)
+		*tell = may_ask(f, now_ms);
+	if (*tell && r->left <= sizeof(in->copy)) {
+		memcpy(in->copy, pkt, r->left); /* control gets the frame as it came */
+		pkt = in->copy;
+		ip_parse(pkt, r->left, &ip);
+	}
+	return deliver_packet(in, f, pkt, r->left, &ip);
 }
 
 static enum verdict take_datagram(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,
 				  const struct frame_hdr *h, struct rd *r, uint32_t wire, uint64_t now_ms)
 {
 	int8_t newer = (int8_t)(h->epoch - f->epoch);
-	bool moved = newer > 0 || (!newer && f->server && renewed(pkt, f->tmpl));
+	bool tell = newer > 0 || (!newer && f->server && renewed(pkt, f->tmpl));
+	bool last = h->flags & FRAME_FLAG_LAST;
 	enum verdict v;
 	uint16_t id;
 
@@ -333,16 +399,16 @@ static enum verdict take_datagram(struct inbound *in, struct flow *f, const stru
 		return VERDICT_FRAME_MALFORMED;
 	flow_count(&f->stats.rx_wire_bytes, wire);
 	flow_count(&f->stats.rx_segments, 1);
-	moved = moved && may_ask(f, now_ms);
+	tell = tell && may_ask(f, now_ms);
 	if (h->flags & FRAME_FLAG_FRAG) {
-		v = take_fragment(in, f, id, h->flags & FRAME_FLAG_LAST, r);
-	} else if (moved && r->left <= sizeof(in->copy)) {
-		memcpy(in->copy, r->p, r->left); /* control gets the frame as it came */
-		v = deliver_packet(in, f, in->copy, r->left);
+		if (!tell && !last && inner_of_part(f, r) == INNER_RELATED)
+			tell = may_ask(f, now_ms);
+		v = take_part(in, f, id, last, r, now_ms);
 	} else {
-		v = deliver_packet(in, f, (uint8_t *)(uintptr_t)r->p, r->left);
+		v = take_whole(in, f, r, &tell, now_ms);
 	}
-	return v == VERDICT_PASS && moved ? VERDICT_CONTROL : v;
+	/* A packet that is none of the flow gets nowhere, whatever path it came on. */
+	return v == VERDICT_PASS && tell ? VERDICT_CONTROL : v;
 }
 
 static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,

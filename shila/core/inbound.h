@@ -18,7 +18,8 @@
 #define INBOUND_OPEN_TRAINS  16
 #define INBOUND_MAX_SEGMENTS 127
 #define INBOUND_FRAG_SLOTS   16
-#define INBOUND_FRAG_BYTES   9216
+#define INBOUND_FRAG_BYTES   (40 + 65535) /* the largest IP packet, so that any path's parts fit */
+#define INBOUND_FRAG_MS      2000	  /* a part waits so long for the other, which was sent together with it */
 
 /* A train under construction; its payload stays in the receive buffers. */
 struct open_train {
@@ -45,13 +46,28 @@ struct inbound {
 	struct open_train open[INBOUND_OPEN_TRAINS];
 	struct frag {
 		uint32_t index; /* of the flow; 0: free */
-		uint16_t id, len;
+		uint32_t len;
+		uint32_t seq; /* order of arrival */
+		uint64_t since_ms;
+		uint16_t id;
 		bool last;
-		uint8_t bytes[INBOUND_FRAG_BYTES];
+		uint8_t *bytes; /* in @parts */
 	} frags[INBOUND_FRAG_SLOTS];
-	unsigned int next_frag;
+	unsigned int num_frags; /* slots in use */
+	uint32_t frag_seq;
+	uint8_t *parts;
 	uint8_t copy[65536]; /* of a datagram that control gets too, to be changed */
 };
+
+/* inbound_init() - Room for packets in two parts; the rest of @in is set by the caller. 0 or -ENOMEM. */
+int inbound_init(struct inbound *in);
+void inbound_fini(struct inbound *in);
+
+/* inbound_expire() - Forget and count parts whose other half never came. */
+void inbound_expire(struct inbound *in, uint64_t now_ms);
+
+/* inbound_forget_flow() - The flow with this index goes, and what waits for it. */
+void inbound_forget_flow(struct inbound *in, uint32_t index);
 
 /**
  * inbound_packet() - One underlay datagram (one GRO segment).

@@ -124,7 +124,7 @@ static enum verdict send_datagram(struct flow *f, struct train *train, const str
 		if (first > room - FRAME_HDR_LEN - 4)
 			return VERDICT_CONTROL; /* which answers "too big" */
 		h.flags = FRAME_FLAG_FRAG;
-		f->datagram_id++;
+		f->datagram_id += 2; /* even; the control thread has the odd ones */
 	}
 	if (train->vnet.flags & VNET_F_NEEDS_CSUM)
 		inet_l4_csum_set(train->pkt, ip); /* whole and valid on the wire */
@@ -144,8 +144,14 @@ static enum verdict send_datagram(struct flow *f, struct train *train, const str
 		wire += t->outer_len + t->len + len + n;
 		at += n;
 	}
-	count(f, now_ms, train->len - ip->l4_off, wire, parts);
+	count(f, now_ms, inet_payload_len(ip), wire, parts);
 	return VERDICT_PASS;
+}
+
+/* Neighbours, routers, groups, time stamps: the peer would drop it, so the program gets to know. */
+static bool not_for_peers(const uint8_t *pkt, const struct ip_pkt *ip)
+{
+	return !ip->later_fragment && ip->len > ip->l4_off && icmp_classify(ip, pkt[ip->l4_off]) == ICMP_OTHER;
 }
 
 enum verdict outbound_train(struct flow_table *table, struct train *train, uint64_t now_ms,
@@ -164,7 +170,7 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 	if (!f)
 		return VERDICT_CONTROL;
 	if (!f->tcp) {
-		if (f->slow)
+		if (f->slow || not_for_peers(train->pkt, &ip))
 			return VERDICT_CONTROL;
 		return f->tmpl ? send_datagram(f, train, &ip, now_ms, batch) : VERDICT_NO_PATH;
 	}

@@ -201,6 +201,16 @@ enum icmp_class icmp_classify(const struct ip_pkt *ip, uint8_t type)
 	return ICMP_OTHER;
 }
 
+uint32_t inet_payload_len(const struct ip_pkt *ip)
+{
+	uint32_t left = ip->len - ip->l4_off;
+	bool hdr = ip->proto == INET_PROTO_UDP || ip->proto == INET_PROTO_ICMP || ip->proto == INET_PROTO_ICMPV6;
+
+	if (ip->later_fragment || !hdr)
+		return left;
+	return left > ICMP_HDR_LEN ? left - ICMP_HDR_LEN : 0; /* that of UDP is as long */
+}
+
 static void l4_ports(const uint8_t *p, const struct ip_pkt *ip, bool quoted, uint16_t *src_port,
 		     uint16_t *dst_port)
 {

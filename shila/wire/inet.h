@@ -46,6 +46,12 @@ struct ip_pkt {
  * Return: 0; -EBADMSG malformed; -EPROTONOSUPPORT other IP version.
  */
 int ip_parse(const uint8_t *p, size_t len, struct ip_pkt *out);
+
+/**
+ * ip_parse_quote() - Like ip_parse() for a packet that may be cut off behind its IP headers, as ICMP
+ * errors quote it: length fields are not believed, @len of the result is what is there.
+ */
+int ip_parse_quote(const uint8_t *p, size_t len, struct ip_pkt *out);
 struct ip_addr ip_pkt_src(const struct ip_pkt *pkt);
 struct ip_addr ip_pkt_dst(const struct ip_pkt *pkt);
 
@@ -62,6 +68,22 @@ struct tcp_hdr {
 
 /* tcp_parse() - TCP header at @p of @len bytes (header and payload). Return: 0 or -EBADMSG. */
 int tcp_parse(const uint8_t *p, size_t len, struct tcp_hdr *out);
+
+enum icmp_class {
+	ICMP_NOT,   /* another protocol */
+	ICMP_ECHO,  /* request or reply: bytes 4 and 5 are the identifier */
+	ICMP_ERROR, /* quotes a packet behind its 8 bytes */
+	ICMP_OTHER,
+};
+
+/* icmp_classify() - What an ICMP or ICMPv6 message of this @type is. */
+enum icmp_class icmp_classify(const struct ip_pkt *ip, uint8_t type);
+
+/*
+ * inet_payload_len() - Bytes that a program sent in this packet: behind the header of UDP or ICMP; all of
+ * layer 4 in a later fragment and in other protocols.
+ */
+uint32_t inet_payload_len(const struct ip_pkt *ip);
 
 /**
  * inet_ports() - Ports of TCP and UDP; for ICMP echo (4 and 6) the identifier in both, for an ICMP

@@ -407,12 +407,10 @@ static void test_wrong_source(void)
 
 /* ---- datagrams ---- */
 
-static enum verdict datagram(const struct flow *f, uint8_t flags, int id, const uint8_t *p, size_t n)
+static size_t datagram_frame(uint8_t *pkt, const struct flow *f, uint8_t flags, int id, const uint8_t *p, size_t n)
 {
-	static uint8_t pkt[70000], body[70000];
-	uint8_t *q;
-	size_t at = 0, len;
-	enum verdict v;
+	static uint8_t body[70000];
+	size_t at = 0;
 
 	if (id >= 0) {
 		put_be16(body, (uint16_t)id);
@@ -420,7 +418,16 @@ static enum verdict datagram(const struct flow *f, uint8_t flags, int id, const 
 		at = 4;
 	}
 	memcpy(body + at, p, n);
-	len = frame_packet(pkt, f, FRAME_DATAGRAM, flags, body, at + n);
+	return frame_packet(pkt, f, FRAME_DATAGRAM, flags, body, at + n);
+}
+
+static enum verdict datagram(const struct flow *f, uint8_t flags, int id, const uint8_t *p, size_t n)
+{
+	static uint8_t pkt[70000];
+	size_t len = datagram_frame(pkt, f, flags, id, p, n);
+	uint8_t *q;
+	enum verdict v;
+
 	q = copy_of(pkt, len);
 	v = arrive(srv, q, len, NULL);
 	free(q);
@@ -486,7 +493,7 @@ static void test_lost_parts(void)
 	CHECK("the other half", got_udp(0, udp4.s, 2000));
 	for (int i = 0; i < 20; i++)
 		datagram(udp4.c, 1, 100 + i, p, 1000);
-	CHECK("what waits is forgotten when others come", srv->verdicts[VERDICT_FRAGMENT_LOST] == 7);
+	CHECK("what waits is forgotten when others come", srv->verdicts[VERDICT_FRAGMENT_LOST] == 6);
 	datagram(udp4.c, 3, 103, p + 1000, n - 1000);
 	CHECK("forgotten", srv->num_got == 1);
 	datagram(udp4.c, 3, 119, p + 1000, n - 1000);
@@ -494,10 +501,99 @@ static void test_lost_parts(void)
 	CHECK("nothing in it", datagram(udp4.c, 1, 5, p, 0) == VERDICT_FRAME_MALFORMED);
 	CHECK("no id", datagram(udp4.c, 1, -1, p, 3) == VERDICT_FRAME_MALFORMED);
 	CHECK("LAST without FRAG", datagram(udp4.c, 2, -1, p, n) == VERDICT_FRAME_MALFORMED);
-	CHECK("a part that is too large", datagram(udp4.c, 1, 6, p, INBOUND_FRAG_BYTES / 2 + 1) == VERDICT_FRAME_MALFORMED);
-	datagram(udp4.c, 1, 7, p, INBOUND_FRAG_BYTES / 2);
-	CHECK("two halves that are no packet", datagram(udp4.c, 3, 7, p, INBOUND_FRAG_BYTES / 2) == VERDICT_FRAME_MALFORMED);
+	datagram(udp4.c, 1, 7, p, 4000);
+	CHECK("two halves that are no packet", datagram(udp4.c, 3, 7, p, 4000) == VERDICT_FRAME_MALFORMED);
 	finish();
+}
+
+/* Jumbo paths: any IP packet in any two parts. */
+static void test_large_parts(void)
+{
+	static uint8_t p[70000];
+	size_t n, cuts[] = { 1, 5000, 32000, 62000 };
+
+	begin();
+	n = udp_packet(p, &udp4.c->key.local, &udp4.c->key.remote, 40009, 5201, 62500);
+	for (size_t i = 0; i < 4; i++) {
+		end_forget(srv);
+		datagram(udp4.c, 1, (int)i, p, cuts[i]);
+		CHECK("joined", datagram(udp4.c, 3, (int)i, p + cuts[i], n - cuts[i]) == VERDICT_PASS &&
+		      got_udp(0, udp4.s, 62500));
+	}
+	end_forget(srv);
+	datagram(udp4.c, 1, 9, p, 40000);
+	CHECK("more than a packet can have", datagram(udp4.c, 3, 9, p, 40000) == VERDICT_FRAME_MALFORMED && !srv->num_got);
+	CHECK("and nothing waits", !srv->in.num_frags);
+	finish();
+}
+
+static void test_expiry(void)
+{
+	static uint8_t p[3000];
+	size_t n;
+
+	begin();
+	n = udp_packet(p, &udp4.c->key.local, &udp4.c->key.remote, 40009, 5201, 2000);
+	datagram(udp4.c, 1, 1, p, 1000); /* at 1000 ms */
+	inbound_expire(&srv->in, 1000 + INBOUND_FRAG_MS - 1);
+	CHECK("not yet", !srv->verdicts[VERDICT_FRAGMENT_LOST] && srv->in.num_frags == 1);
+	inbound_expire(&srv->in, 1000 + INBOUND_FRAG_MS);
+	CHECK("forgotten and counted", srv->verdicts[VERDICT_FRAGMENT_LOST] == 1 && !srv->in.num_frags);
+	CHECK("too late: waits itself", datagram(udp4.c, 3, 1, p + 1000, n - 1000) == VERDICT_PASS && !srv->num_got);
+	inbound_forget_flow(&srv->in, 10);
+	CHECK("another flow goes", srv->in.num_frags == 1);
+	inbound_forget_flow(&srv->in, 9);
+	CHECK("its flow goes", !srv->in.num_frags && srv->verdicts[VERDICT_FRAGMENT_LOST] == 1);
+	finish();
+}
+
+/*
+ * What the client gets of the server it talks to, from another port, or without ports: delivered, and
+ * control is told, once in a while.
+ */
+static void test_related(void)
+{
+	static uint8_t p[3000], before[3000];
+	struct flow *f;
+	size_t n, len;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		static uint8_t pkt[4000];
+		uint8_t *q;
+
+		begin();
+		f = v6 ? udp6.s : udp4.s;
+		struct flow *c = v6 ? udp6.c : udp4.c;
+
+		n = udp_packet(p, &f->key.local, &f->key.remote, 3333, c->key.local_port, 100);
+		len = datagram_frame(pkt, f, 0, -1, p, n);
+		memcpy(before, pkt, len);
+		q = keep(pkt, len);
+		CHECK("control is told", arrive(cli, q, len, NULL) == VERDICT_CONTROL);
+		CHECK("delivered", cli->num_got == 1);
+		CHECK("control gets it as it came", !memcmp(q, before, len));
+		q = keep(pkt, len);
+		CHECK("told once", arrive(cli, q, len, NULL) == VERDICT_PASS && cli->num_got == 2);
+		CHECK("only payload counts", flow_counter(&c->stats.rx_bytes) == 200);
+		c->asked = false;
+		len = datagram_frame(pkt, f, 3, 5, p + 70, n - 70);
+		CHECK("second part", arrive(cli, keep(pkt, len), len, NULL) == VERDICT_PASS && cli->num_got == 2);
+		len = datagram_frame(pkt, f, 1, 5, p, 70);
+		CHECK("the first part tells", arrive(cli, keep(pkt, len), len, NULL) == VERDICT_CONTROL && cli->num_got == 3);
+		n = udp_packet(p, &f->key.local, &f->key.remote, 3333, (uint16_t)(c->key.local_port + 1), 100);
+		len = datagram_frame(pkt, f, 0, -1, p, n);
+		CHECK("to another port", arrive(cli, keep(pkt, len), len, NULL) == VERDICT_FRAME_MALFORMED);
+		c->asked = false;
+		if (!v6) {
+			n = udp_packet(p, &f->key.local, &f->key.remote, 1, 2, 100);
+			put_be16(p + 6, 0x0010);
+			len = datagram_frame(pkt, f, 0, -1, p, n);
+			CHECK("later fragment", arrive(cli, keep(pkt, len), len, NULL) == VERDICT_CONTROL && cli->num_got == 4);
+		}
+		end_forget(cli);
+		drop();
+		finish();
+	}
 }
 
 /* ICMP echo or error with the quote of a packet. */
@@ -738,6 +834,9 @@ const struct unit_test unit_tests[] = {
 	{ "datagrams", test_datagrams },
 	{ "lost parts", test_lost_parts },
 	{ "what belongs to a flow", test_belongs },
+	{ "parts of any size", test_large_parts },
+	{ "parts do not wait for ever", test_expiry },
+	{ "other ports of the server", test_related },
 	{ "order", test_order },
 	{ "epochs", test_epochs },
 	{ "renewal", test_renewal },

@@ -147,12 +147,15 @@ static struct end *end_new(const char *addr, uint16_t port)
 	e->batch.ctx = e;
 	e->in = (struct inbound){ .table = &e->table, .local = e->addr, .port = port,
 				  .write = end_write, .ctx = e, .verdicts = e->verdicts };
+	if (inbound_init(&e->in) < 0)
+		abort();
 	return e;
 }
 
 static void end_free(struct end *e)
 {
 	end_forget(e);
+	inbound_fini(&e->in);
 	flow_table_fini(&e->table);
 	free(e);
 }
