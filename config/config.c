@@ -151,8 +151,8 @@ bool config_peer_allowed(const struct config *cfg, const struct scion_addr *peer
 	return false;
 }
 
-bool config_port_served(const struct config *cfg, uint8_t proto, uint16_t port,
-			const struct ip_addr *address)
+/* @port -1: any */
+static bool served(const struct config *cfg, uint8_t proto, int port, const struct ip_addr *address)
 {
 	const struct config_ingress *in = &cfg->ingress;
 	bool ingress_address = false;
@@ -168,10 +168,20 @@ bool config_port_served(const struct config *cfg, uint8_t proto, uint16_t port,
 
 		if (s->proto != proto)
 			continue;
-		if (proto != 1 && (port < s->port_min || port > s->port_max))
+		if (proto != 1 && port >= 0 && (port < s->port_min || port > s->port_max))
 			continue;
 		if (s->address.len ? ip_addr_eq(&s->address, address) : ingress_address)
 			return true;
 	}
 	return false;
+}
+
+bool config_port_served(const struct config *cfg, uint8_t proto, uint16_t port, const struct ip_addr *address)
+{
+	return served(cfg, proto, port, address);
+}
+
+bool config_proto_served(const struct config *cfg, uint8_t proto, const struct ip_addr *address)
+{
+	return served(cfg, proto, -1, address);
 }

@@ -160,5 +160,7 @@ bool config_peer_allowed(const struct config *cfg, const struct scion_addr *peer
  * @address: local destination; entries without one mean the ingress addresses
  */
 bool config_port_served(const struct config *cfg, uint8_t proto, uint16_t port, const struct ip_addr *address);
+/* config_proto_served() - Whether they may reach any port there. */
+bool config_proto_served(const struct config *cfg, uint8_t proto, const struct ip_addr *address);
 
 #endif

@@ -16,6 +16,7 @@
 	X(TUN_CHECKSUM, "drop.tun_checksum", "a packet from a TUN with a wrong checksum")          \
 	X(TUN_WRITE, "drop.tun_write", "the TUN did not take a packet (device down, no memory)")   \
 	X(TUN_MULTICAST, "drop.tun_multicast", "multicast or broadcast, which shila does not carry") \
+	X(TUN_ICMP, "drop.tun_icmp", "an ICMP error about no flow, or ICMP other than errors and echo")  \
 	X(SCION_MALFORMED, "drop.scion_malformed", "not a valid SCION packet")                     \
 	X(SCION_PATH_TYPE, "drop.scion_path_type", "a SCION path type other than Empty and SCION") \
 	X(SCION_ADDR_TYPE, "drop.scion_addr_type", "a SCION host address that is not IPv4 or IPv6") \
@@ -43,7 +44,8 @@
 	X(LIMIT_PEERS, "drop.limit_peers", "limits.peers was reached")                             \
 	X(LIMIT_OPENS, "drop.limit_opens", "a peer opens flows faster than it may")                \
 	X(LIMIT_POOL, "drop.limit_pool", "no free address in ingress.pool")                        \
-	X(LIMIT_HELD, "drop.limit_held", "too many connections wait for a path")                   \
+	X(LIMIT_HELD, "drop.limit_held", "too many packets wait for a path or for the peer's answer") \
+	X(LIMIT_RELATED, "drop.limit_related", "servers send more packets a second from ports where no flow is than the slow path carries") \
 	X(SCMP_UNMATCHED, "drop.scmp_unmatched", "an SCMP message about a packet that was not ours")
 
 enum verdict {

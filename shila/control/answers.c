@@ -35,13 +35,17 @@ void answer_reset(struct control *c, unsigned int worker, const struct held_pack
 	c->n.resets++;
 }
 
-void answer_too_big(struct control *c, unsigned int worker, const struct up_msg *m, const struct ip_pkt *ip, uint16_t mtu)
+void answer_too_big(struct control *c, unsigned int worker, uint8_t tun, const uint8_t *bytes, uint32_t len,
+		    uint16_t mtu)
 {
-	struct ip_addr from = ip_pkt_dst(ip);
+	struct ip_addr from;
+	struct ip_pkt ip;
 
-	write_answer(c, worker, m->tun,
-		     inet_build_too_big(c->packet, sizeof(c->packet), m->bytes, ip, mtu, &from));
 	c->drops[VERDICT_TOO_BIG]++;
+	if (ip_parse(bytes, len, &ip) < 0)
+		return;
+	from = ip_pkt_dst(&ip);
+	write_answer(c, worker, tun, inet_build_too_big(c->packet, sizeof(c->packet), bytes, &ip, mtu, &from));
 }
 
 /* ---- refusing ---- */
@@ -67,8 +71,8 @@ static void log_refused(struct ctl_flow *f, const char *sentence)
 {
 	char text[256];
 
-	/* A join is the kernel's own idea; the program notices nothing when one is refused. */
-	if (f->kind == FLOW_SUB)
+	/* A join is the kernel's own idea, and no program asked for an invited flow: nobody notices. */
+	if (f->kind == FLOW_SUB || f->invited)
 		log_debug("%s: refused: %s", flow_str(f, text), sentence);
 	else if (may_log(f->control))
 		log_info("%s: refused: %s", flow_str(f, text), sentence);

@@ -390,6 +390,7 @@ void control_free(struct control *c)
 	}
 	path_sets_free(c);
 	pool_free(c->pool);
+	datagrams_free(c);
 	for (size_t i = 0; c->policies && i < c->cfg->num_routes; i++)
 		path_policy_free(c->policies[i]);
 	free(c->policies);

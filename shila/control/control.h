@@ -18,6 +18,7 @@
  *     peers.c     peers: HELLO, ports, limits
  *     paths.c     path sets per AS: asking, refreshing
  *     probing.c   PROBE: which path of a peer is up, with which RTT
+ *     datagrams.c ICMP errors about flows; what servers send from other ports, and fragments
  *     answers.c   ICMP and RST to local programs
  *     report.c    JSON for the control socket
  *     keep.c      records of flows, peers and paths in the state file
@@ -48,7 +49,7 @@
 #define FLOW_IDLE_MS	   300000 /* DATAGRAM flows end, others are parked */
 #define OFFER_BARE_MS	   2	  /* the SYN/ACK goes with the ACCEPT if it is there by then */
 #define OFFER_DEADLINE_MS  10000
-#define HELD_DATAGRAMS	   8	  /* packets of a DATAGRAM flow that wait for its ACCEPT */
+#define HELD_DATAGRAMS	   48	  /* packets of a DATAGRAM flow that wait: 64 KiB in fragments of 1500 bytes */
 
 /* A counted packet of the slow path: what it was and where it came from. */
 struct held_packet {
@@ -195,6 +196,7 @@ struct ctl_flow {
 	struct held_packet *held[HELD_DATAGRAMS]; /* [0]: newest SYN */
 	unsigned int num_held;
 	bool first_sent; /* DATAGRAM: the OPEN carried held[0] */
+	bool invited;	 /* the server's packets made us open it; nothing waits for it here */
 
 	/* server */
 	struct ip_addr client;	     /* inner source as the client has it */
@@ -202,6 +204,10 @@ struct ctl_flow {
 	unsigned int reply_fd;	     /* index of the socket that was addressed */
 	bool accepted, confirmed;    /* an ACCEPT was sent; the client was heard since */
 	uint8_t synack[64];	     /* thin header and options */
+	struct {
+		struct datagram_group *group; /* NULL: none */
+		struct ctl_flow *prev, *next;
+	} in_group[2]; /* DATAGRAM, see datagrams.c */
 	uint8_t synack_len;
 
 	/* following a move that TCP does not vouch for: waits for a PROBE-REPLY */
@@ -275,6 +281,11 @@ struct control {
 	struct peer *peers;
 	struct path_set *sets;
 	struct pool *pool;
+	struct datagram_group *datagram_groups; /* server */
+	struct expected *expected;
+	uint64_t related_s; /* packets of servers without a flow in that second */
+	unsigned int related_n;
+	uint16_t datagram_id;
 	uint32_t held; /* packets held */
 	uint64_t unknown_s; /* UNKNOWNs sent in that second */
 	unsigned int unknown_n;
@@ -370,6 +381,9 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
 void opening_paths_known(struct peer *p); /* flows that wait */
 void opening_confirm(struct ctl_flow *f);
+void opening_related(struct control *c, const struct ctl_flow *parent, const struct flow_key *key);
+void flow_hold(struct ctl_flow *f, const struct up_msg *m); /* until it is open, or its client was heard */
+void held_checksum(struct held_packet *h); /* complete, as datagrams carry it */
 void opening_timer(struct ctl_flow *f);
 
 /* ---- conns.c ---- */
@@ -397,6 +411,23 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r);
 void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp);
 void offering_confirmed(struct ctl_flow *f);
 void offering_timer(struct ctl_flow *f);
+
+/* ---- datagrams.c ---- */
+void datagrams_add(struct ctl_flow *f); /* a DATAGRAM flow of a client of ours; twice does no harm */
+void datagrams_remove(struct ctl_flow *f);
+uint16_t datagrams_mtu(const struct tmpl *t); /* largest packet that two parts carry */
+/* An ICMP error of the local kernel; false: it quotes nothing. */
+bool datagrams_icmp_error(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct flow_key *key);
+/* Server: a packet without a flow to a client that has others; false: to nobody. */
+bool datagrams_from_server(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct flow_key *key);
+/* Whether our server spoke first from the port that this OPEN names. */
+bool datagrams_expected(struct control *c, const struct scion_addr *peer, const struct frame_open *o,
+			const struct ip_addr *local);
+void datagrams_confirmed(struct ctl_flow *f); /* the client was heard */
+/* Client: a DATAGRAM that may be from another port of the server. */
+void datagrams_related(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,
+		       const struct rd *r);
+void datagrams_free(struct control *c);
 
 /* ---- moves.c ---- */
 void moves_path_died(struct peer_path *pp);
@@ -463,7 +494,8 @@ void flow_refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentenc
 void packet_refuse(struct control *c, const struct up_msg *m, enum verdict v, enum inet_unreach why,
 		   const char *sentence);
 void packet_reset(struct control *c, const struct up_msg *m, int mptcp_reason);
-void answer_too_big(struct control *c, unsigned int worker, const struct up_msg *m, const struct ip_pkt *ip, uint16_t mtu);
+void answer_too_big(struct control *c, unsigned int worker, uint8_t tun, const uint8_t *bytes, uint32_t len,
+		    uint16_t mtu);
 
 /* ---- keep.c ---- */
 /*

@@ -15,36 +15,38 @@
 
 /* ---- from the TUNs ---- */
 
-/* The flow that an ICMP error of the local kernel is about: TCP or UDP of the quoted packet. */
-static struct ctl_flow *flow_of_icmp_error(struct control *c, const struct up_msg *m,
-					   const struct ip_pkt *ip, struct flow_key *key)
+static bool icmp_is_other(const struct up_msg *m, const struct ip_pkt *ip)
 {
-	uint32_t quote = ip->l4_off + 8u;
-
-	if ((ip->proto != INET_PROTO_ICMP && ip->proto != INET_PROTO_ICMPV6) || m->len < quote + 20)
-		return NULL;
-	key->proto = ip->version == 4 ? m->bytes[quote + 9] : m->bytes[quote + 6];
-	return key->proto == ip->proto ? NULL : flow_by_key(c, key);
+	return !ip->later_fragment && ip->len > ip->l4_off && icmp_classify(ip, m->bytes[ip->l4_off]) == ICMP_OTHER;
 }
 
-/* An error about a running flow goes to the peer as a whole packet on that flow. */
-static void send_icmp_error(struct control *c, struct ctl_flow *f, const struct up_msg *m)
+/*
+ * ICMP that is of no flow. Errors are about one, or about nothing. Other messages than echo have to do with
+ * neighbours, routers, groups: the other side would drop them.
+ */
+static bool on_lone_icmp(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct flow_key *key)
 {
-	struct frame_hdr h = { .type = FRAME_DATAGRAM, .epoch = f->epoch, .to = f->theirs };
-	struct wr w = wr_init(c->packet, sizeof(c->packet));
+	uint8_t type = ip->len > ip->l4_off ? m->bytes[ip->l4_off] : 0;
 
-	if (!f->tmpl || f->state != FLOW_OPEN || m->len + FRAME_HDR_LEN > tmpl_budget(f->tmpl))
-		return;
-	frame_build_datagram(&w, &h, 0);
-	wr_copy(&w, m->bytes, m->len);
-	control_send_frame(c, f->worker, f->tmpl, FLOW_ID_INDEX(f->mine.id), c->packet,
-			   (size_t)(w.p - c->packet));
-}
-
-/* Largest packet that two DATAGRAM fragments of this path carry. */
-static uint16_t datagram_mtu(const struct tmpl *t)
-{
-	return (uint16_t)(2 * (tmpl_budget(t) - FRAME_HDR_LEN - 4));
+	if (ip->later_fragment)
+		return false;
+	switch (icmp_classify(ip, type)) {
+	case ICMP_NOT:
+		return false;
+	case ICMP_ERROR:
+		if (!datagrams_icmp_error(c, m, ip, key))
+			c->drops[VERDICT_TUN_ICMP]++;
+		return true;
+	case ICMP_ECHO:
+		if (type == 8 || type == 128)
+			return false;
+		c->drops[VERDICT_TUN_ICMP]++; /* a reply to nobody */
+		return true;
+	case ICMP_OTHER:
+		packet_refuse(c, m, VERDICT_TUN_ICMP, INET_UNREACH_ADMIN, "ICMP other than echo is not carried");
+		return true;
+	}
+	return false;
 }
 
 static void on_tun_packet(struct control *c, unsigned int worker, const struct up_msg *m)
@@ -73,8 +75,10 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 		return;
 	}
 	f = flow_by_key(c, &key);
-	if (f && f->tmpl && f->state == FLOW_OPEN && !f->tcp && m->len > datagram_mtu(f->tmpl)) {
-		answer_too_big(c, worker, m, &ip, datagram_mtu(f->tmpl));
+	if (f && icmp_is_other(m, &ip))
+		f = NULL; /* it only looks like one of the flow of fragments, which have no ports either */
+	if (f && f->tmpl && f->state == FLOW_OPEN && !f->tcp && m->len > datagrams_mtu(f->tmpl)) {
+		answer_too_big(c, worker, m->tun, m->bytes, m->len, datagrams_mtu(f->tmpl));
 		return;
 	}
 	if (f && f->state >= FLOW_OPEN && !(f->tcp && tcp.flags & TCP_SYN)) {
@@ -86,14 +90,8 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 		offering_packet(f, m, &ip, f->tcp ? &tcp : NULL);
 		return;
 	}
-	if (!f) {
-		struct ctl_flow *about = flow_of_icmp_error(c, m, &ip, &key);
-
-		if (about) {
-			send_icmp_error(c, about, m);
-			return;
-		}
-	}
+	if (!f && (on_lone_icmp(c, m, &ip, &key) || datagrams_from_server(c, m, &ip, &key)))
+		return;
 	opening_packet(c, m, &ip, ip.proto == INET_PROTO_TCP ? &tcp : NULL);
 }
 
@@ -237,6 +235,8 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 	peer_heard(f->peer);
 	if (f->server && !f->confirmed)
 		offering_confirmed(f);
+	if (h->type == FRAME_DATAGRAM)
+		datagrams_related(c, f, a, h, r);
 	if (h->type == FRAME_DATA) {
 		struct rd copy = *r;
 		struct thin_tcp t;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/control/control.h"
 
+#include "shila/core/inner.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,15 +240,11 @@ bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len)
 {
 	struct control *c = f->control;
 	struct ip_pkt ip;
-	uint16_t src, dst;
 
 	if (len > sizeof(c->packet))
 		return false;
 	memcpy(c->packet, bytes, len);
-	if (ip_parse(c->packet, len, &ip) < 0 || ip.proto != f->key.proto || ip.addr_len != f->key.local.len)
-		return false;
-	inet_ports(c->packet, &ip, &src, &dst);
-	if ((src != f->key.remote_port || dst != f->key.local_port) && !ip.later_fragment)
+	if (ip_parse(c->packet, len, &ip) < 0 || inner_of(&f->key, f->server, c->packet, &ip) == INNER_FOREIGN)
 		return false;
 	if (inet_rewrite(c->packet, &ip, &f->key.remote, &f->key.local) < 0)
 		return false;
@@ -276,6 +274,8 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 		return err;
 	}
 	f->installed = true;
+	if (f->server && !f->tcp)
+		datagrams_add(f);
 	tmpl_put(f->tmpl);
 	f->tmpl = tmpl_get(t);
 	return 0;
@@ -466,6 +466,7 @@ void flow_free(struct ctl_flow *f)
 		}
 	flow_drop_held(f);
 	flow_keep_no_more(f);
+	datagrams_remove(f);
 	HASH_DELETE(by_key, c->by_key, f);
 	if (f->in_theirs)
 		HASH_DELETE(by_theirs, c->by_theirs, f);

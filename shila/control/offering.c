@@ -58,8 +58,17 @@ static void send_accept(struct ctl_flow *f)
 
 /* ---- OPEN ---- */
 
+static bool served(struct control *c, const struct scion_addr *peer, const struct frame_open *o, const struct ip_addr *dst)
+{
+	/* Later fragments have no ports. Without the first one, which has, they are nothing. */
+	if (o->proto == INET_PROTO_UDP && !o->dst_port && !o->src_port)
+		return config_proto_served(c->cfg, o->proto, dst);
+	return config_port_served(c->cfg, o->proto, o->dst_port, dst) || datagrams_expected(c, peer, o, dst);
+}
+
 /* The inner destination at this host; len 0: refused, with the reason. */
-static struct ip_addr destination(struct control *c, const struct frame_open *o, enum frame_reason *reason)
+static struct ip_addr destination(struct control *c, const struct scion_addr *peer, const struct frame_open *o,
+				  enum frame_reason *reason)
 {
 	const struct config_ingress *in = &c->cfg->ingress;
 	struct ip_addr dst = o->dst;
@@ -74,9 +83,7 @@ static struct ip_addr destination(struct control *c, const struct frame_open *o,
 				dst = in->addresses[i];
 	}
 	for (size_t i = 0; i < in->num_addresses; i++)
-		if (ip_addr_eq(&in->addresses[i], &dst) &&
-		    config_port_served(c->cfg, o->proto == INET_PROTO_ICMPV6 ? INET_PROTO_ICMP : o->proto,
-				       o->dst_port, &dst))
+		if (ip_addr_eq(&in->addresses[i], &dst) && served(c, peer, o, &dst))
 			return dst;
 	return (struct ip_addr){ 0 };
 }
@@ -150,7 +157,7 @@ static enum frame_reason admit(struct control *c, const struct arrival *a, const
 		c->drops[VERDICT_NOT_ALLOWED]++;
 		return REASON_NOT_ALLOWED;
 	}
-	*dst = destination(c, o, &reason);
+	*dst = destination(c, &a->peer, o, &reason);
 	if (!dst->len) {
 		c->drops[VERDICT_NOT_SERVED]++;
 		return reason;
@@ -394,6 +401,8 @@ void offering_confirmed(struct ctl_flow *f)
 	flow_keep(f);
 	if (f->peer->half_open)
 		f->peer->half_open--;
+	if (!f->tcp)
+		datagrams_confirmed(f);
 	if (f->tcp && f->synack_len && f->accepted && f->state == FLOW_OPEN &&
 	    !flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_segments))
 		send_data(f, f->synack, f->synack_len); /* came after the bare ACCEPT */

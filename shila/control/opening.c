@@ -98,10 +98,11 @@ static void send_open(struct ctl_flow *f)
 	if (f->tcp) {
 		len = syn_body(f, body, cap);
 	} else {
-		len = (int)f->held[0]->len;
+		len = f->num_held ? (int)f->held[0]->len : 0;
 		if ((size_t)len > cap)
 			len = 0; /* too large for an OPEN: it follows as DATAGRAM */
-		memcpy(body, f->held[0]->bytes, (size_t)len);
+		if (len)
+			memcpy(body, f->held[0]->bytes, (size_t)len);
 		f->first_sent = len > 0;
 	}
 	if (len >= 0) {
@@ -109,9 +110,10 @@ static void send_open(struct ctl_flow *f)
 		o.body_len = (uint16_t)len;
 		len = frame_build_open(c->packet, sizeof(c->packet), &o);
 	}
+	follow_open(f, t);
+	worker_kick(c->workers[f->worker]); /* parts of a datagram that come before are lost */
 	if (len > 0)
 		control_send_frame(c, f->worker, t, f->slot, c->packet, (size_t)len);
-	follow_open(f, t);
 	tmpl_put(t);
 	if (!f->opens++)
 		f->open_sent_us = control_now_us();
@@ -213,6 +215,10 @@ void opening_timer(struct ctl_flow *f)
 {
 	struct control *c = f->control;
 
+	if (f->invited) {
+		flow_free(f); /* the next packet of the server invites again */
+		return;
+	}
 	if (control_now_ms(c) >= f->deadline_ms) {
 		const struct path_set *s = f->peer->set;
 
@@ -242,7 +248,7 @@ void opening_timer(struct ctl_flow *f)
 /* ---- a packet of a local program ---- */
 
 /* A datagram travels whole, so with a checksum; the kernel left it to us. */
-static void finish_checksum(struct held_packet *h)
+void held_checksum(struct held_packet *h)
 {
 	struct ip_pkt ip;
 
@@ -252,20 +258,22 @@ static void finish_checksum(struct held_packet *h)
 	h->vnet.flags &= (uint8_t)~VNET_F_NEEDS_CSUM;
 }
 
-static void hold(struct ctl_flow *f, const struct up_msg *m)
+void flow_hold(struct ctl_flow *f, const struct up_msg *m)
 {
 	struct held_packet *h = control_hold(f->control, m);
 
 	if (!h)
 		return;
+	f->invited = false; /* a program of ours waits for it now */
 	if (!f->tcp)
-		finish_checksum(h);
+		held_checksum(h);
 	if (f->tcp && f->num_held) {
 		control_unhold(f->control, f->held[0]); /* the kernel's newest SYN replaces the one before */
 		f->held[0] = h;
 	} else if (f->num_held < HELD_DATAGRAMS) {
 		f->held[f->num_held++] = h;
 	} else {
+		f->control->drops[VERDICT_LIMIT_HELD]++;
 		control_unhold(f->control, h);
 	}
 }
@@ -317,7 +325,7 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 	} else {
 		c->n.connections++;
 	}
-	hold(f, m);
+	flow_hold(f, m);
 	if (!f->num_held) {
 		flow_free(f); /* limit of held packets: counted; the kernel repeats its SYN */
 		return;
@@ -326,6 +334,36 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 		start(f);
 	else
 		wait_or_start(f);
+}
+
+/*
+ * A packet of the server that @parent is with came from another port, or without one: what follows gets a flow
+ * of its own. One OPEN and no more, since nobody here waits for the answer.
+ */
+void opening_related(struct control *c, const struct ctl_flow *parent, const struct flow_key *key)
+{
+	struct ctl_flow *f;
+	struct conn *conn;
+
+	if (!parent->conn)
+		return;
+	f = flow_new(c, key, key->local_port, key->remote_port);
+	if (!f)
+		return;
+	f->kind = FLOW_DATAGRAM;
+	f->invited = true;
+	f->tun = parent->tun;
+	f->peer = parent->peer;
+	f->peer->flows++;
+	f->deadline_ms = f->created_ms + c->cfg->contact.open_deadline_ms;
+	conn = conn_new(f, parent->conn->route);
+	if (!conn) {
+		flow_free(f);
+		return;
+	}
+	conn_add(conn, f);
+	c->n.datagrams++;
+	start(f);
 }
 
 static void open_tcp(struct control *c, const struct up_msg *m, const struct flow_key *key, const struct tcp_hdr *tcp)
@@ -380,7 +418,7 @@ void opening_packet(struct control *c, const struct up_msg *m, const struct ip_p
 		return;
 	}
 	if (f && f->state < FLOW_OPEN && (!tcp || tcp->seq == f->isn)) {
-		hold(f, m);
+		flow_hold(f, m);
 		return;
 	}
 	if (f && tcp && tcp->seq == f->isn) {
@@ -496,7 +534,10 @@ static void flush_held(struct ctl_flow *f, unsigned int from)
 	for (unsigned int i = from; i < f->num_held; i++) {
 		struct held_packet *h = f->held[i];
 
-		worker_retry(f->control->workers[f->worker], h->tun, h->side, &h->vnet, h->bytes, h->len);
+		if (h->len > datagrams_mtu(f->tmpl))
+			answer_too_big(f->control, f->worker, h->tun, h->bytes, h->len, datagrams_mtu(f->tmpl));
+		else
+			worker_retry(f->control->workers[f->worker], h->tun, h->side, &h->vnet, h->bytes, h->len);
 	}
 	flow_drop_held(f);
 }
