@@ -124,7 +124,11 @@ static int add_egress(struct devices *d, const struct config *cfg, size_t e, str
 		struct netns_tun t = {
 			.mtu_bytes = mtu_bytes,
 			.default_route = i == 0,
-			.table = FIRST_TABLE + (uint32_t)d->num_tuns,
+			/*
+			 * The first TUN has the default of the main table alone: the kernel keeps a path MTU with
+			 * the route it found for the error, and programs must find the same one.
+			 */
+			.table = i ? FIRST_TABLE + (uint32_t)d->num_tuns : 0,
 			/* The kernel has room for 8; the main flow's address needs none. */
 			.endpoint = i > 0,
 		};
