@@ -196,6 +196,7 @@ struct ctl_flow {
 	struct held_packet *held[HELD_DATAGRAMS]; /* [0]: newest SYN */
 	unsigned int num_held;
 	bool first_sent; /* DATAGRAM: the OPEN carried held[0] */
+	uint32_t first_bytes; /* DATAGRAM: payload of what the OPEN carried */
 	bool invited;	 /* the server's packets made us open it; nothing waits for it here */
 
 	/* server */
@@ -383,6 +384,7 @@ void opening_paths_known(struct peer *p); /* flows that wait */
 void opening_confirm(struct ctl_flow *f);
 void opening_related(struct control *c, const struct ctl_flow *parent, const struct flow_key *key);
 void flow_hold(struct ctl_flow *f, const struct up_msg *m); /* until it is open, or its client was heard */
+uint32_t flow_payload(const uint8_t *pkt, size_t len); /* of an inner packet; 0 if it is none */
 void held_checksum(struct held_packet *h); /* complete, as datagrams carry it */
 void opening_timer(struct ctl_flow *f);
 
@@ -409,6 +411,8 @@ void conn_forget_path(struct peer_path *pp);
 /* ---- offering.c ---- */
 void offering_open(struct control *c, const struct arrival *a, struct rd *r);
 void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp);
+/* An ICMP error of the local kernel about the SYN of this flow (a firewall); false: of no consequence. */
+bool offering_icmp(struct ctl_flow *f, const struct ip_pkt *ip, uint8_t type, uint8_t code);
 void offering_confirmed(struct ctl_flow *f);
 void offering_timer(struct ctl_flow *f);
 

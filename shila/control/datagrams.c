@@ -183,6 +183,8 @@ bool datagrams_icmp_error(struct control *c, const struct up_msg *m, const struc
 		return false;
 	about.proto = quote.proto;
 	f = flow_by_key(c, &about);
+	if (f && f->server && f->tcp && offering_icmp(f, ip, m->bytes[ip->l4_off], m->bytes[ip->l4_off + 1]))
+		return true;
 	if (!f || !f->tmpl || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
 	    !send_packet(f, m->bytes, m->len))
 		c->drops[VERDICT_TUN_ICMP]++;

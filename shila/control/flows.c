@@ -267,6 +267,10 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 	int err;
 
 	w.key = f->key;
+	if (f->first_bytes) { /* no worker sees it */
+		flow_count(f->server ? &w.stats.rx_bytes : &w.stats.tx_bytes, f->first_bytes);
+		flow_count(f->server ? &w.stats.rx_segments : &w.stats.tx_segments, 1);
+	}
 	err = worker_install(f->control->workers[f->worker], f->slot, &w);
 	if (err < 0) {
 		tmpl_put(t);
@@ -321,6 +325,8 @@ void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
 	atomic_init(&w.stats.tx_ms, control_now_ms(f->control));
 	worker_adopt(f->control->workers[f->worker], f->slot, &w);
 	f->installed = true;
+	if (f->server && !f->tcp)
+		datagrams_add(f);
 	f->tmpl = t;
 	if (f->state == FLOW_LINGER)
 		linger(f);

@@ -228,6 +228,8 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	f->peer = peer;
 	peer->flows++;
 	peer->half_open++;
+	if (!f->tcp)
+		f->first_bytes = flow_payload(o->body, o->body_len);
 	flow_set_theirs(f, &o->from);
 	/* Frames of this flow leave from the port of its worker, whichever was addressed. */
 	t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);
@@ -364,21 +366,37 @@ static void on_synack(struct ctl_flow *f, const struct tcp_hdr *tcp)
 	/* else: to somebody never heard we owe at most one ACCEPT an OPEN; its next OPEN gets the SYN/ACK */
 }
 
-static void on_refused(struct ctl_flow *f)
+static void on_refused(struct ctl_flow *f, enum frame_reason reason)
 {
 	struct control *c = f->control;
-	struct frame_end e = { .from = f->mine, .reason = REASON_PORT_CLOSED };
+	struct frame_end e = { .from = f->mine, .reason = (uint8_t)reason };
 	uint8_t frame[64];
 	int len = frame_build_end(frame, sizeof(frame), FRAME_REJECT, &f->theirs, &e);
 	char text[256];
 
-	log_debug("%s: port closed", flow_str(f, text));
+	log_debug("%s: the local kernel refused it: %s", flow_str(f, text),
+		  reason == REASON_PORT_CLOSED ? "port closed" : "ICMP");
 	if (len > 0) {
 		send_answer(f, frame, (size_t)len);
 		c->n.rejects_tx++;
 	}
 	flow_step(f, FLOW_EV_RST);
 	flow_free(f);
+}
+
+bool offering_icmp(struct ctl_flow *f, const struct ip_pkt *ip, uint8_t type, uint8_t code)
+{
+	bool v6 = ip->version == 6;
+
+	if (f->state != FLOW_OFFERED || type != (v6 ? 1 : 3))
+		return false;
+	if (code == (v6 ? 4 : 3))
+		on_refused(f, REASON_PORT_CLOSED);
+	else if (v6 ? code == 1 || code == 5 || code == 6 : code == 9 || code == 10 || code == 13)
+		on_refused(f, REASON_NOT_ALLOWED);
+	else
+		on_refused(f, REASON_NONE);
+	return true;
 }
 
 void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp)
@@ -388,7 +406,7 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 	if (!tcp)
 		return;
 	if (tcp->flags & TCP_RST && f->state == FLOW_OFFERED)
-		on_refused(f);
+		on_refused(f, REASON_PORT_CLOSED);
 	else if ((tcp->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
 		on_synack(f, tcp);
 	else

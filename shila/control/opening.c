@@ -66,6 +66,13 @@ static void follow_open(struct ctl_flow *f, struct tmpl *t)
 	}
 }
 
+uint32_t flow_payload(const uint8_t *pkt, size_t len)
+{
+	struct ip_pkt ip;
+
+	return ip_parse(pkt, len, &ip) < 0 ? 0 : inet_payload_len(&ip);
+}
+
 static void send_open(struct ctl_flow *f)
 {
 	struct control *c = f->control;
@@ -104,6 +111,7 @@ static void send_open(struct ctl_flow *f)
 		if (len)
 			memcpy(body, f->held[0]->bytes, (size_t)len);
 		f->first_sent = len > 0;
+		f->first_bytes = flow_payload(body, (size_t)len);
 	}
 	if (len >= 0) {
 		o.body = body;

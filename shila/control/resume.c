@@ -104,10 +104,11 @@ static const struct config_route *route_of(const struct control *c, const struct
 
 static bool still_served(const struct control *c, const struct store_flow *s, const struct scion_addr *peer)
 {
-	uint8_t proto = s->key.proto == INET_PROTO_ICMPV6 ? INET_PROTO_ICMP : s->key.proto;
+	bool fragments = s->key.proto != INET_PROTO_TCP && !s->key.local_port && !s->key.remote_port;
 
 	return config_peer_allowed(c->cfg, peer) &&
-	       config_port_served(c->cfg, proto, s->key.local_port, &s->key.local);
+	       (fragments ? config_proto_served(c->cfg, s->key.proto, &s->key.local) :
+			    config_port_served(c->cfg, s->key.proto, s->key.local_port, &s->key.local));
 }
 
 /* ---- flows ---- */
