@@ -20,6 +20,8 @@ examples:
   scripts/lab exec h1 scion showpaths 1-64513
   scripts/lab link 2 cut
   scripts/lab link 2 restore
+  scripts/lab stop daemon@64512
+  scripts/lab start --wait daemon@64512
   scripts/lab down
 
 Everything lives in network namespaces named lab-NAME-...; the network of the host is not touched.
@@ -156,6 +158,16 @@ def parser():
     c.add_argument("--wait", action="store_true",
                    help="return when the routers at both ends have noticed (BFD)")
 
+    programs = "router, control or daemon, @ and the AS: router@64512, daemon@1-64513"
+    c = command("stop", "stop programs of ASes while the lab runs",
+                epilog="Links, addresses and databases stay; hosts do not notice but by what is missing.")
+    c.add_argument("program", nargs="+", metavar="PROGRAM@AS", help=programs)
+    c.add_argument("--kill", action="store_true", help="SIGKILL instead of SIGTERM")
+
+    c = command("start", "start programs again that were stopped or have ended")
+    c.add_argument("program", nargs="+", metavar="PROGRAM@AS", help=programs)
+    c.add_argument("--wait", action="store_true", help="return when they serve")
+
     c = command("counters", "packets and IP bytes that went into each link, per direction",
                 epilog="The bytes are whole IP packets, without the Ethernet header. Included is what "
                        "routers say to each other: BFD and beacons, about 2.5 kB/s per link and direction.")
@@ -287,6 +299,14 @@ def _link(args, _term):
             ready.wait_link(link, "up" if args.action == "restore" else "down", time.monotonic() + 10)
 
 
+def _stop(args, _term):
+    lab.stop_programs(args.name, args.program, 3, signal.SIGKILL if args.kill else signal.SIGTERM)
+
+
+def _start(args, _term):
+    lab.start_programs(args.name, args.program, 15 if args.wait else 0)
+
+
 def _counters(args, _term):
     topo, _ = lab.load(args.name)
     rows = links.counters(topo)
@@ -326,7 +346,7 @@ def main(argv):
     try:
         _become_root(argv)
         {"up": _up, "down": _down, "status": _status, "exec": _exec, "link": _link,
-         "counters": _counters}[args.command](args, term)
+         "stop": _stop, "start": _start, "counters": _counters}[args.command](args, term)
     except LabError as e:
         term.error(str(e))
         return 1

@@ -96,14 +96,9 @@ def _up(topo, build, options, tools, began, say, progress):
 
     def start(*wanted):
         for a in topo.ases:
-            for program, conf, only_with_hosts in PROGRAMS:
+            for program, _, only_with_hosts in PROGRAMS:
                 if program in wanted and (a.hosts or not only_with_hosts):
-                    key = f"{program}-{a.asn}"
-                    log = os.path.join(directory, "log", key + ".log")
-                    argv = [os.path.join(tools, program), "--config",
-                            os.path.join(crypto.as_dir(directory, a), conf)]
-                    running[key] = processes.start(a.netns, argv, log)
-                    content["processes"][key] = processes.identify(running[key].pid)
+                    running[f"{program}-{a.asn}"] = _start(content, directory, program, a)
         state.save(topo.name, content)
 
     def check():
@@ -127,6 +122,64 @@ def _up(topo, build, options, tools, began, say, progress):
     state.save(topo.name, content)
     n = topo.paths_expected()
     say(f"ready: {n} path{'s' if n > 1 else ''} each way", took())
+
+
+def _start(content, directory, program, asys):
+    """Starts a program of an AS and notes it in lab.json, which the caller saves."""
+    key = f"{program}-{asys.asn}"
+    conf = next(c for p, c, _ in PROGRAMS if p == program)
+    argv = [os.path.join(content["tools"], program), "--config",
+            os.path.join(crypto.as_dir(directory, asys), conf)]
+    p = processes.start(asys.netns, argv, os.path.join(directory, "log", key + ".log"))
+    content["processes"][key] = processes.identify(p.pid)
+    return p
+
+
+def find_programs(topo, content, names):
+    """[(key of lab.json, program, AS)] for names like router@64512 and daemon@1-64513."""
+    ases = {text: a for a in topo.ases for text in (str(a.asn), a.isd_as)}
+    found = []
+    for name in names:
+        program, _, where = name.partition("@")
+        key = f"{program}-{ases[where].asn}" if where in ases else None
+        if key not in content["processes"]:
+            raise LabError(f"no {name!r} in the lab {content['name']}; there are "
+                           + ", ".join(k.replace("-", "@") for k in sorted(content["processes"])))
+        found.append((key, program, ases[where]))
+    return found
+
+
+def stop_programs(name, names, grace_s, first=signal.SIGTERM):
+    """Stops programs of a lab that is up; those that have ended already are left as they are."""
+    with state.locked(name, wait_s=10):
+        topo, content = load(name)
+        wanted = find_programs(topo, content, names)
+        processes.stop([content["processes"][key] for key, _, _ in wanted], grace_s, first)
+
+
+def start_programs(name, names, wait_s):
+    """Starts what does not run; with wait_s returns once all of them serve, or LabError."""
+    with state.locked(name, wait_s=10):
+        topo, content = load(name)
+        wanted = find_programs(topo, content, names)
+        running = []
+        for key, program, asys in wanted:
+            if not processes.alive(content["processes"][key]):
+                running.append((key, _start(content, state.lab_dir(name), program, asys)))
+        state.save(name, content)
+
+        def check():
+            for key, p in running:
+                if p.poll() is not None:
+                    log = os.path.join(state.lab_dir(name), "log", key + ".log")
+                    raise LabError(f"{key.replace('-', '@')} has ended with exit code {p.returncode}; "
+                                   f"its log is {log}")
+
+        if wait_s:
+            ready.wait_serving([(program, asys) for _, program, asys in wanted], check,
+                               time.monotonic() + wait_s)
+        else:
+            check()
 
 
 def _log_tails(directory, lines=6):

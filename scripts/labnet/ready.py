@@ -4,6 +4,7 @@
 import http.client
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -30,6 +31,30 @@ def interfaces(asys):
     except (OSError, ValueError, http.client.HTTPException):
         return {}
     return {i["interface_id"]: i["state"] for i in answer.get("interfaces") or []}
+
+
+def serves(program, asys):
+    """Whether a program of the AS answers: the daemon takes connections, the others have their REST interface."""
+    if program == "daemon":
+        addr = (asys.address, DAEMON_PORT)
+    else:
+        host, port = (config.ROUTER_API if program == "router" else config.CONTROL_API).split(":")
+        addr = (host, int(port))
+    try:
+        netns.run_in(asys.netns, lambda a: socket.create_connection(a, 1).close(), addr)
+    except OSError:
+        return False
+    return True
+
+
+def wait_serving(programs, check, deadline):
+    """Returns when all of [(program, AS)] answer; check() raises when one has ended."""
+    for program, asys in programs:
+        while not serves(program, asys):
+            check()
+            if time.monotonic() > deadline:
+                raise LabError(f"{program}@{asys.asn} does not serve in time")
+            time.sleep(POLL_S)
 
 
 def wait_link(link, state, deadline):

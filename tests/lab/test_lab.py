@@ -322,6 +322,24 @@ class Lab(unittest.TestCase):
         self.assertIn("was not up", lab("down").stderr)  # twice is no error
         self.assertEqual(lab("status", check=False).returncode, 1)
 
+    def test_programs_stopped_and_started(self):
+        up("--links", 1)
+        before = json.loads(lab("status", "--json").stdout)["ases"][0]["processes"]
+        lab("stop", "router@64512", "daemon@1-64512")
+        now = json.loads(lab("status", "--json").stdout)["ases"][0]["processes"]
+        self.assertEqual({k: p["running"] for k, p in now.items()},
+                         {"router": False, "control": True, "daemon": False})
+        lab("stop", "daemon@64512")  # twice is no error
+        self.assertIn("no 'daemon@7'", lab("stop", "daemon@7", check=False).stderr)
+        lab("start", "--wait", "daemon@64512", "router@64512", "control@64512")
+        now = json.loads(lab("status", "--json").stdout)["ases"][0]["processes"]
+        self.assertEqual([p["running"] for p in now.values()], [True] * 3)
+        self.assertEqual(now["control"], before["control"])  # it ran
+        self.assertNotEqual(now["router"], before["router"])
+        lab("link", 1, "restore", "--wait")
+        self.assertEqual(alive("h1", "1-64513"), [1])
+        lab("stop", "--kill", "control@64513")
+
     def interrupt(self, sig, delay_s):
         p = subprocess.Popen([LAB, "up", "--name", NAME, "--topology", "leaf"], stderr=subprocess.PIPE,
                              text=True)

@@ -282,6 +282,14 @@ class Lab:
                 return {name: p["pid"] for name, p in a["processes"].items()}
         raise Failed(f"no AS {ia}")
 
+    def stop(self, *programs, kill=False):
+        """Stops programs of ASes, like "router@64512"."""
+        self._call("stop", *(["--kill"] if kill else []), *programs)
+
+    def start(self, *programs, wait=True):
+        """Starts them again; with wait until they serve."""
+        self._call("start", *(["--wait"] if wait else []), *programs)
+
     def inside(self, host, argv):
         """The command line that runs argv in the network namespace of the host itself."""
         return _inside(self.netns(host), argv)
