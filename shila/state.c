@@ -34,6 +34,28 @@ static int make_dir(const char *dir)
 	return mkdir(buf, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/*
+ * What root writes there must be nobody else's to redirect: a directory of another user, or one that others
+ * may write to, could lead owned.json by a symbolic link to any file.
+ */
+static int check_dir(const char *dir, char *why)
+{
+	struct stat st;
+
+	if (lstat(dir, &st) < 0) {
+		snprintf(why, STATE_WHY_LEN, "%s: %s", dir, strerror(errno));
+		return -errno;
+	}
+	if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	snprintf(why, STATE_WHY_LEN, "%s %s: remove it, or set another `state`", dir,
+		 S_ISLNK(st.st_mode)	    ? "is a symbolic link" :
+		 !S_ISDIR(st.st_mode)	    ? "is not a directory" :
+		 st.st_uid != geteuid() ? "belongs to another user" :
+						  "can be written to by others");
+	return -EPERM;
+}
+
 static void copy(char *out, size_t size, const json_t *v)
 {
 	const char *text = json_string_value(v);
@@ -127,6 +149,9 @@ int state_open(const char *dir, struct state *out, char *why)
 		snprintf(why, STATE_WHY_LEN, "%s: %s (it is `state` in the configuration)", dir, strerror(-err));
 		return err;
 	}
+	err = check_dir(dir, why);
+	if (err < 0)
+		return err;
 	err = take_lock(file_name(&s, "lock", file), &s.lock_fd);
 	if (err < 0) {
 		if (err == -EWOULDBLOCK) {

@@ -53,6 +53,31 @@ static void write_file(const char *file, const char *text)
 	fclose(f);
 }
 
+/* Whoever else can write there could make root write anywhere. */
+static void test_directory(void)
+{
+	struct state s;
+	char other[128];
+
+	begin();
+	CHECK("a new one", !state_open(dir, &s, why));
+	state_forget(&s);
+	state_close(&s);
+	CHECK("made again", !mkdir(dir, 0755) && !chmod(dir, 0775));
+	CHECK("not one that a group may write to", state_open(dir, &s, why) == -EPERM && strstr(why, "by others"));
+	CHECK("nor everybody", !chmod(dir, 0757) && state_open(dir, &s, why) == -EPERM);
+	if (!geteuid()) {
+		CHECK("nor one of another user", !chmod(dir, 0755) && !chown(dir, 65534, 65534) &&
+		      state_open(dir, &s, why) == -EPERM && strstr(why, "another user"));
+		CHECK("given back", !chown(dir, 0, 0));
+	}
+	snprintf(other, sizeof(other), "%s-real", dir);
+	CHECK("a symbolic link in its place", !chmod(dir, 0755) && !rename(dir, other) && !symlink(other, dir));
+	CHECK("is refused", state_open(dir, &s, why) == -EPERM && strstr(why, "symbolic link"));
+	CHECK("nothing was written behind it", access(name("lock"), F_OK) < 0);
+	finish();
+}
+
 static void test_round_trip(void)
 {
 	struct state s, t;
@@ -221,6 +246,7 @@ static void test_no_directory(void)
 }
 
 const struct unit_test unit_tests[] = {
+	{ "whose directory", test_directory },
 	{ "write and read", test_round_trip },
 	{ "lock", test_lock },
 	{ "lock, with others that remove it", test_lock_race },
