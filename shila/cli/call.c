@@ -50,6 +50,20 @@ static int connect_failed(int err, const char *control, char *why)
 	}
 }
 
+/* check_server() - Who listens there decides what `shila run` does as root: root or ourselves only. */
+static int check_server(int fd, const char *control, char *why)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return fail(-errno, why, "%s: %s", control, strerror(errno));
+	if (peer.uid != 0 && peer.uid != geteuid())
+		return fail(-EPERM, why, "%s is served by user %u, who is neither root nor you: not used", control,
+			    (unsigned int)peer.uid);
+	return 0;
+}
+
 int call_open(const char *control, char *why)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -69,6 +83,11 @@ int call_open(const char *control, char *why)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		err = connect_failed(-errno, control, why);
+		close(fd);
+		return err;
+	}
+	err = check_server(fd, control, why);
+	if (err < 0) {
 		close(fd);
 		return err;
 	}
