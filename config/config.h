@@ -92,6 +92,7 @@ struct config_limits {
 	uint32_t peers;
 	uint32_t paths_per_as;
 	uint32_t kept_paths;
+	uint32_t control_clients;    /* connections to the control socket */
 };
 
 struct config {

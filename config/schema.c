@@ -128,6 +128,7 @@ const struct cfg_key cfg_keys[] = {
 	LIMIT(peers, 1, 65536, "1024", "Peers."),
 	LIMIT(paths_per_as, 1, 512, "512", "Paths kept to one AS."),
 	LIMIT(kept_paths, 16, 65536, "4096", "Paths in the state file, for a restart."),
+	LIMIT(control_clients, 1, 256, "32", "Programs connected to the control socket."),
 
 	TOP(CFG_FILE, state, .def = "/run/shila", .help = "Directory of the state file."),
 	TOP(CFG_FILE, control, .def = "/run/shila/shilad.sock", .help = "Control socket."),

@@ -85,22 +85,31 @@ static json_t *waiting_status(const struct daemon *d)
 static json_t *call_status(void *ctx, const json_t *params, char *why)
 {
 	struct daemon *d = ctx;
+	unsigned int clients;
+	uint64_t refused;
+	json_t *o;
 
 	(void)params;
 	(void)why;
-	return d->control && !d->stopping ? report_status(d->control) : waiting_status(d);
+	if (!d->control || d->stopping)
+		return waiting_status(d);
+	o = report_status(d->control);
+	rpc_use(d->rpc, &clients, &refused);
+	json_array_append_new(json_object_get(o, "limits"),
+			      report_limit("control_clients", d->cfg->limits.control_clients, clients, refused));
+	return o;
 }
 
-static json_t *call_peers(void *ctx, const json_t *params, char *why)
+static json_t *next_peer(void *ctx, const json_t *params, struct rpc_cursor *at, char *why)
 {
 	struct daemon *d = ctx;
 
 	(void)params;
 	NOT_YET(d, why);
-	return report_peers(d->control);
+	return report_next_peer(d->control, at);
 }
 
-static json_t *call_paths(void *ctx, const json_t *params, char *why)
+static json_t *next_path(void *ctx, const json_t *params, struct rpc_cursor *at, char *why)
 {
 	struct daemon *d = ctx;
 	const json_t *ia = json_object_get(params, "isd_as");
@@ -111,16 +120,16 @@ static json_t *call_paths(void *ctx, const json_t *params, char *why)
 		snprintf(why, RPC_WHY_LEN, "isd_as: an ISD-AS like \"1-64512\" is wanted");
 		return NULL;
 	}
-	return report_paths(d->control, only, json_is_true(json_object_get(params, "why")));
+	return report_next_path(d->control, only, json_is_true(json_object_get(params, "why")), at);
 }
 
-static json_t *call_flows(void *ctx, const json_t *params, char *why)
+static json_t *next_flow(void *ctx, const json_t *params, struct rpc_cursor *at, char *why)
 {
 	struct daemon *d = ctx;
 
 	(void)params;
 	NOT_YET(d, why);
-	return report_flows(d->control);
+	return report_next_flow(d->control, at);
 }
 
 static json_t *call_drops(void *ctx, const json_t *params, char *why)
@@ -144,8 +153,9 @@ static json_t *call_stop(void *ctx, const json_t *params, char *why)
 }
 
 static const struct rpc_method methods[] = {
-	{ "status", call_status }, { "peers", call_peers }, { "paths", call_paths }, { "flows", call_flows },
-	{ "drops", call_drops },   { "stop", call_stop },   { 0 },
+	{ "status", .call = call_status }, { "peers", .next = next_peer }, { "paths", .next = next_path },
+	{ "flows", .next = next_flow },    { "drops", .call = call_drops }, { "stop", .call = call_stop },
+	{ 0 },
 };
 
 /* ---- sockets ---- */
@@ -479,7 +489,8 @@ int daemon_run(const struct config *cfg)
 		goto close_state;
 	err = state_save(&d->state, why); /* --clean removes the socket by it */
 	if (err >= 0)
-		err = rpc_open(&d->loop, cfg->control, methods, d, &d->rpc, why);
+		err = rpc_open(&d->loop, cfg->control, methods, d, cfg->limits.control_clients, &d->rpc,
+			       why);
 	if (err >= 0) {
 		err = path_source_open(&d->loop, &cfg->scion.daemon, &d->source);
 		if (err < 0)

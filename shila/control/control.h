@@ -31,6 +31,7 @@
 #include "shila/core/path_choice.h"
 #include "shila/core/pool.h"
 #include "shila/io/path_source.h"
+#include "shila/io/rpc.h"
 #include "shila/wire/frame.h"
 #include "shila/wire/inet.h"
 #include "shila/store/store.h"
@@ -118,6 +119,7 @@ struct path_set {
 	struct path **paths; /* one reference each */
 	uint32_t *kept;	     /* their records */
 	size_t num_paths;
+	size_t left_out; /* of the last answer, by limits.paths_per_as */
 	bool asking, known;
 	int err; /* of the last answer */
 	char why[160];
@@ -466,6 +468,7 @@ struct path_set *path_set_get(struct control *c, struct isd_as ia);
 void path_set_join(struct path_set *s, struct peer *p);
 struct peer_path *peer_path_new(struct control *c, struct peer *p, struct path *path); /* not yet in p->paths */
 void path_set_ask(struct path_set *s, bool refresh);
+void path_set_look(struct path_set *s); /* something is wrong with its paths: ask soon */
 void path_sets_stop(struct control *c); /* closes handles */
 void path_set_resume(struct path_set *s, struct path *path); /* takes a path that an earlier daemon knew */
 void path_sets_free(struct control *c); /* once the path source is closed */
@@ -530,9 +533,11 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 void control_set_as(struct control *c, const struct local_as *as);
 void control_free(struct control *c); /* after @done */
 json_t *report_status(struct control *c);
-json_t *report_peers(struct control *c);
-json_t *report_paths(struct control *c, struct isd_as only, bool why);
-json_t *report_flows(struct control *c);
+json_t *report_limit(const char *name, uint64_t limit, uint64_t used, uint64_t refused);
+/* One element after the other, NULL at the end. */
+json_t *report_next_peer(struct control *c, struct rpc_cursor *at);
+json_t *report_next_path(struct control *c, struct isd_as only, bool why, struct rpc_cursor *at);
+json_t *report_next_flow(struct control *c, struct rpc_cursor *at);
 json_t *report_drops(struct control *c);
 
 #endif

@@ -13,6 +13,7 @@
 #define REFRESH_MS     (60 * 1000)
 #define EXPIRY_MARGIN_S 120	 /* a path that expires earlier than this is renewed now */
 #define RENEW_MIN_MS   (10 * 1000)
+#define LOOK_MIN_MS    2000	 /* a path that dies is a reason to ask, but not with every path */
 
 static void on_timer(uv_timer_t *t);
 
@@ -165,9 +166,19 @@ const struct path *path_known(struct control *c, struct isd_as ia, const struct 
 
 /* ---- asking ---- */
 
+/* Do flows wait on a dead path? Where routers have moved, only fresh paths help. */
+static bool has_stranded(const struct path_set *s)
+{
+	for (const struct peer *p = s->peers; p; p = p->next_of_set)
+		for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
+			if (pp->flows && pp->state == PATH_STATE_DOWN)
+				return true;
+	return false;
+}
+
 static uint64_t next_refresh_ms(const struct path_set *s)
 {
-	int64_t now = (int64_t)time(NULL), left = REFRESH_MS / 1000;
+	int64_t now = (int64_t)time(NULL), left = (has_stranded(s) ? RENEW_MIN_MS : REFRESH_MS) / 1000;
 
 	for (size_t i = 0; i < s->num_paths; i++) {
 		int64_t until = s->paths[i]->expiry_unix_s - now - EXPIRY_MARGIN_S;
@@ -183,6 +194,33 @@ static uint64_t back_off_ms(const struct path_set *s)
 	uint64_t ms = ASK_MIN_MS << (s->failures < 7 ? s->failures : 7);
 
 	return ms < ASK_MAX_MS ? ms : ASK_MAX_MS;
+}
+
+static bool in_use(const struct path_set *s, const struct path *path)
+{
+	for (const struct peer *p = s->peers; p; p = p->next_of_set)
+		for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
+			if (pp->flows && path_same(pp->path, path))
+				return true;
+	return false;
+}
+
+/* limits.paths_per_as: what flows use stays, then what the source named first. Return: how many are left. */
+static size_t keep_within_limit(struct path_set *s, struct path **paths, size_t n)
+{
+	size_t max = s->control->cfg->limits.paths_per_as, front = 0;
+
+	for (size_t i = 0; n > max && i < n && front < max; i++) {
+		struct path *p = paths[i];
+
+		if (!in_use(s, p))
+			continue;
+		memmove(paths + front + 1, paths + front, (i - front) * sizeof(*paths));
+		paths[front++] = p;
+	}
+	while (n > max)
+		path_put(paths[--n]);
+	return n;
 }
 
 static void take_answer(struct path_set *s, struct path **paths, size_t n)
@@ -238,8 +276,13 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 			log_warn("paths to %s: %s", isd_as_str(s->ia, ia), s->why);
 		uv_timer_start(&s->timer, on_timer, back_off_ms(s), 0);
 	} else {
-		if (s->failures || !s->known || s->num_paths != n)
-			log_info("%zu path%s to %s", n, n == 1 ? "" : "s", isd_as_str(s->ia, ia));
+		size_t told = n;
+
+		n = keep_within_limit(s, paths, n);
+		if (s->failures || !s->known || s->num_paths + s->left_out != told)
+			log_info("%zu path%s to %s%s", told, told == 1 ? "" : "s", isd_as_str(s->ia, ia),
+				 n < told ? ", more than limits.paths_per_as: the rest is left out" : "");
+		s->left_out = told - n;
 		s->failures = n ? 0 : s->failures + 1;
 		s->known = true;
 		s->answered_ms = control_now_ms(c);
@@ -269,6 +312,15 @@ void path_set_ask(struct path_set *s, bool refresh)
 	s->asking = path_source_paths(s->control->s.source, s->ia, refresh, on_paths, s) == 0;
 	if (!s->asking)
 		uv_timer_start(&s->timer, on_timer, back_off_ms(s), 0);
+}
+
+void path_set_look(struct path_set *s)
+{
+	uint64_t since = control_now_ms(s->control) - s->asked_ms;
+	uint64_t in = since < LOOK_MIN_MS ? LOOK_MIN_MS - since : 0;
+
+	if (!s->asking && !s->control->stopping && uv_timer_get_due_in(&s->timer) > in)
+		uv_timer_start(&s->timer, on_timer, in, 0);
 }
 
 static void on_timer(uv_timer_t *t)

@@ -68,6 +68,8 @@ static void set_state(struct peer_path *pp, enum path_state state)
 	if (state == PATH_STATE_DOWN) {
 		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows ? ", its flows move" : "");
 		moves_path_died(pp);
+		if (pp->peer->set)
+			path_set_look(pp->peer->set);
 	} else if (state == PATH_STATE_UP) {
 		if (old == PATH_STATE_DOWN)
 			log_info("path %s to %s is up again", fp, pp->peer->text);

@@ -129,14 +129,18 @@ static json_t *flow_json(struct control *c, const struct ctl_flow *f)
 	return o;
 }
 
-json_t *report_flows(struct control *c)
+/* Worker and slot: records stay where they are, whatever comes and goes in between. */
+json_t *report_next_flow(struct control *c, struct rpc_cursor *at)
 {
-	json_t *list = json_array();
-	struct ctl_flow *f, *next;
+	for (; at->at[0] < c->s.num_workers; at->at[0]++, at->at[1] = 0) {
+		while (at->at[1] < c->next_slot[at->at[0]]) {
+			const struct ctl_flow *f = c->slots[at->at[0]][at->at[1]++];
 
-	HASH_ITER(by_key, c->by_key, f, next)
-		json_array_append_new(list, flow_json(c, f));
-	return list;
+			if (f && f->state != FLOW_NONE)
+				return flow_json(c, f);
+		}
+	}
+	return NULL;
 }
 
 /* ---- peers and paths ---- */
@@ -151,37 +155,45 @@ static const struct peer_path *best_path(const struct peer *p)
 	return best;
 }
 
-json_t *report_peers(struct control *c)
+static json_t *peer_json(const struct peer *p)
 {
 	static const char *const states[] = { "unknown", "up", "silent" };
-	json_t *list = json_array();
+	const struct peer_path *best = best_path(p);
+	json_t *ports = json_array(), *o = json_object();
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < p->num_workers; i++)
+		json_array_append_new(ports, json_integer(p->worker_ports[i]));
+	for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
+		n++;
+	json_object_set_new(o, "isd_as", isd_as_json(p->addr.ia));
+	json_object_set_new(o, "host", ip_json(&p->addr.host));
+	json_object_set_new(o, "contact_port", json_integer(p->contact_port));
+	json_object_set_new(o, "state", json_string(states[p->state]));
+	json_object_set_new(o, "boot_id",
+			    p->boot_id ? json_sprintf("%016llx", (unsigned long long)p->boot_id) : json_null());
+	json_object_set_new(o, "worker_ports", ports);
+	json_object_set_new(o, "flows", json_integer(p->flows));
+	json_object_set_new(o, "paths", json_integer((json_int_t)n));
+	json_object_set_new(o, "rtt_us", best ? json_integer(best->srtt_us) : json_null());
+	json_object_set_new(o, "opens_tx", json_integer((json_int_t)p->opens_tx));
+	json_object_set_new(o, "opens_rx", json_integer((json_int_t)p->opens_rx));
+	return o;
+}
+
+/* By number: one that is forgotten in between makes us pass over another, at worst. */
+json_t *report_next_peer(struct control *c, struct rpc_cursor *at)
+{
+	uint64_t i = 0;
 	struct peer *p, *next;
 
 	HASH_ITER(hh, c->peers, p, next) {
-		const struct peer_path *best = best_path(p);
-		json_t *ports = json_array(), *o = json_object();
-		size_t n = 0;
-
-		for (unsigned int i = 0; i < p->num_workers; i++)
-			json_array_append_new(ports, json_integer(p->worker_ports[i]));
-		for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
-			n++;
-		json_object_set_new(o, "isd_as", isd_as_json(p->addr.ia));
-		json_object_set_new(o, "host", ip_json(&p->addr.host));
-		json_object_set_new(o, "contact_port", json_integer(p->contact_port));
-		json_object_set_new(o, "state", json_string(states[p->state]));
-		json_object_set_new(o, "boot_id",
-				    p->boot_id ? json_sprintf("%016llx", (unsigned long long)p->boot_id) :
-						 json_null());
-		json_object_set_new(o, "worker_ports", ports);
-		json_object_set_new(o, "flows", json_integer(p->flows));
-		json_object_set_new(o, "paths", json_integer((json_int_t)n));
-		json_object_set_new(o, "rtt_us", best ? json_integer(best->srtt_us) : json_null());
-		json_object_set_new(o, "opens_tx", json_integer((json_int_t)p->opens_tx));
-		json_object_set_new(o, "opens_rx", json_integer((json_int_t)p->opens_rx));
-		json_array_append_new(list, o);
+		if (i++ < at->at[0])
+			continue;
+		at->at[0] = i;
+		return peer_json(p);
 	}
-	return list;
+	return NULL;
 }
 
 /* A path may serve several peers of its AS: up for one is up. */
@@ -229,36 +241,40 @@ static json_t *why_json(const struct path_set *s, const struct path *path, enum 
 			    path->num_hops / 2u, path->num_hops == 2 ? "" : "s");
 }
 
-json_t *report_paths(struct control *c, struct isd_as only, bool why)
+static json_t *set_path_json(const struct path_set *s, const struct path *p, bool why)
 {
-	json_t *list = json_array();
+	enum path_state state;
+	uint32_t srtt_us, flows;
+	double loss;
+	json_t *o = path_json(p);
+
+	path_summary(s, p, &state, &srtt_us, &loss, &flows);
+	json_object_set_new(o, "isd_as", isd_as_json(s->ia));
+	json_object_set_new(o, "expiry_unix_s",
+			    p->expiry_unix_s == INT64_MAX ? json_null() : json_integer(p->expiry_unix_s));
+	json_object_set_new(o, "state", json_string(path_state_str(state)));
+	json_object_set_new(o, "srtt_us", srtt_us ? json_integer(srtt_us) : json_null());
+	json_object_set_new(o, "loss_ratio", loss >= 0 ? json_real(loss) : json_null());
+	json_object_set_new(o, "flows", json_integer(flows));
+	if (why)
+		json_object_set_new(o, "why", why_json(s, p, state));
+	return o;
+}
+
+/* Number of the set, which stays, and number in it. */
+json_t *report_next_path(struct control *c, struct isd_as only, bool why, struct rpc_cursor *at)
+{
+	uint64_t i = 0;
 	struct path_set *s, *next;
 
 	HASH_ITER(hh, c->sets, s, next) {
-		if (only.v && only.v != s->ia.v)
+		if (i++ < at->at[0])
 			continue;
-		for (size_t i = 0; i < s->num_paths; i++) {
-			const struct path *p = s->paths[i];
-			enum path_state state;
-			uint32_t srtt_us, flows;
-			double loss;
-			json_t *o = path_json(p);
-
-			path_summary(s, p, &state, &srtt_us, &loss, &flows);
-			json_object_set_new(o, "isd_as", isd_as_json(s->ia));
-			json_object_set_new(o, "expiry_unix_s",
-					    p->expiry_unix_s == INT64_MAX ? json_null() :
-									    json_integer(p->expiry_unix_s));
-			json_object_set_new(o, "state", json_string(path_state_str(state)));
-			json_object_set_new(o, "srtt_us", srtt_us ? json_integer(srtt_us) : json_null());
-			json_object_set_new(o, "loss_ratio", loss >= 0 ? json_real(loss) : json_null());
-			json_object_set_new(o, "flows", json_integer(flows));
-			if (why)
-				json_object_set_new(o, "why", why_json(s, p, state));
-			json_array_append_new(list, o);
-		}
+		if ((!only.v || only.v == s->ia.v) && at->at[1] < s->num_paths)
+			return set_path_json(s, s->paths[at->at[1]++], why);
+		*at = (struct rpc_cursor){ { i, 0 } };
 	}
-	return list;
+	return NULL;
 }
 
 /* ---- drops ---- */
@@ -345,7 +361,7 @@ static json_t *routes_json(struct control *c)
 	return list;
 }
 
-static json_t *limit_json(const char *name, uint64_t limit, uint64_t used, uint64_t refused)
+json_t *report_limit(const char *name, uint64_t limit, uint64_t used, uint64_t refused)
 {
 	return json_pack("{s:s, s:I, s:I, s:I}", "name", name, "limit", (json_int_t)limit, "used",
 			 (json_int_t)used, "refused", (json_int_t)refused);
@@ -355,7 +371,7 @@ static json_t *limits_json(struct control *c)
 {
 	const struct config_limits *l = &c->cfg->limits;
 	json_t *list = json_array();
-	uint64_t flows = 0, most = 0, half = 0, paths = 0;
+	uint64_t flows = 0, most = 0, half = 0, paths = 0, left_out = 0;
 	struct peer *p, *next;
 	struct path_set *s, *s_next;
 
@@ -365,24 +381,26 @@ static json_t *limits_json(struct control *c)
 		most = p->flows > most ? p->flows : most;
 		half = p->half_open > half ? p->half_open : half;
 	}
-	HASH_ITER(hh, c->sets, s, s_next)
+	HASH_ITER(hh, c->sets, s, s_next) {
 		paths = s->num_paths > paths ? s->num_paths : paths;
-	json_array_append_new(list, limit_json("flows", l->flows, flows, drop_count(c, VERDICT_LIMIT_FLOWS)));
-	json_array_append_new(list, limit_json("flows_per_peer", l->flows_per_peer, most,
+		left_out += s->left_out;
+	}
+	json_array_append_new(list, report_limit("flows", l->flows, flows, drop_count(c, VERDICT_LIMIT_FLOWS)));
+	json_array_append_new(list, report_limit("flows_per_peer", l->flows_per_peer, most,
 					       drop_count(c, VERDICT_LIMIT_PEER_FLOWS)));
-	json_array_append_new(list, limit_json("half_open_per_peer", l->half_open_per_peer, half,
+	json_array_append_new(list, report_limit("half_open_per_peer", l->half_open_per_peer, half,
 					       drop_count(c, VERDICT_LIMIT_HALF_OPEN)));
-	json_array_append_new(list, limit_json("opens_per_second_per_peer", l->opens_per_second_per_peer, 0,
+	json_array_append_new(list, report_limit("opens_per_second_per_peer", l->opens_per_second_per_peer, 0,
 					       drop_count(c, VERDICT_LIMIT_OPENS)));
-	json_array_append_new(list, limit_json("pool_addresses_per_peer", l->pool_addresses_per_peer,
+	json_array_append_new(list, report_limit("pool_addresses_per_peer", l->pool_addresses_per_peer,
 					       pool_used(c->pool), drop_count(c, VERDICT_LIMIT_POOL)));
-	json_array_append_new(list, limit_json("control_queue", l->control_queue, 0,
+	json_array_append_new(list, report_limit("control_queue", l->control_queue, 0,
 					       drop_count(c, VERDICT_CONTROL_FULL)));
-	json_array_append_new(list, limit_json("held_syns", l->held_syns, c->held, drop_count(c, VERDICT_LIMIT_HELD)));
-	json_array_append_new(list, limit_json("peers", l->peers, HASH_COUNT(c->peers),
+	json_array_append_new(list, report_limit("held_syns", l->held_syns, c->held, drop_count(c, VERDICT_LIMIT_HELD)));
+	json_array_append_new(list, report_limit("peers", l->peers, HASH_COUNT(c->peers),
 					       drop_count(c, VERDICT_LIMIT_PEERS)));
-	json_array_append_new(list, limit_json("paths_per_as", l->paths_per_as, paths, 0));
-	json_array_append_new(list, limit_json("kept_paths", l->kept_paths, c->s.store ? store_paths_used(c->s.store) : 0,
+	json_array_append_new(list, report_limit("paths_per_as", l->paths_per_as, paths, left_out));
+	json_array_append_new(list, report_limit("kept_paths", l->kept_paths, c->s.store ? store_paths_used(c->s.store) : 0,
 					       c->s.store ? store_lacks(c->s.store) : 0));
 	return list;
 }

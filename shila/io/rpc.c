@@ -2,9 +2,11 @@
 /*
  * A client is a pipe, a buffer for one line, and a stall timer. What it may cost is bounded:
  *
- *   - lines are served in batches of RPC_BATCH per turn of the loop; a client with more waits for
- * the idle handle @turn, and nothing is read from it meanwhile;
+ *   - all clients together get RPC_TURN_NS at a time and then a pause of RPC_PAUSE_MS, so that the
+ *     thread has at least as much for everything else; who was served longest ago comes first, and
+ *     nothing is read from a client that waits;
  *   - nothing is served or read while more than RPC_MAX_UNREAD_BYTES of answers wait for it;
+ *   - an answer that may be long is made in parts of RPC_PART_BYTES, as it is read;
  *   - half a line or an unread answer without progress for RPC_STALL_MS ends it.
  *
  * A client that is done (end of file, a line too long, shutdown) drains: its answers are still
@@ -30,6 +32,9 @@
 
 #define RPC_BACKLOG          16
 #define RPC_BATCH            16
+#define RPC_TURN_NS          2000000
+#define RPC_PAUSE_MS         2
+#define RPC_PART_BYTES       (64 * 1024)
 #define RPC_MAX_UNREAD_BYTES (256 * 1024)
 #define RPC_STALL_MS         10000
 #define RPC_FLUSH_MS         200
@@ -43,8 +48,13 @@ struct rpc_client {
 	int num_handles;
 	bool reading;
 	bool serving;  /* on the stack: not to be closed */
-	bool waiting;  /* has lines left, for the next turn */
+	bool waiting;  /* has lines left, or is in the middle of an answer, for the next turn */
 	bool draining; /* answers are still written, no more lines are served */
+	uint64_t served; /* turns are counted: when it had its last */
+	const struct rpc_method *streaming; /* whose answer is given in parts, else NULL */
+	struct rpc_request req;             /* of it */
+	struct rpc_cursor at;
+	bool begun;
 	size_t used;
 	char buf[RPC_MAX_LINE_BYTES];
 };
@@ -54,10 +64,12 @@ struct rpc {
 	const struct rpc_method *methods;
 	void *ctx;
 	uv_pipe_t listener;
-	uv_idle_t turn;   /* active while a client waits */
+	uv_timer_t turn;  /* active while a client waits */
+	uint64_t turn_end_ns, turns;
 	uv_timer_t flush; /* bounds rpc_close() */
 	struct rpc_client *clients;
-	unsigned int num_clients;
+	unsigned int num_clients, max_clients;
+	uint64_t refused;
 	unsigned int num_handles; /* own three and one per client; freed with the last */
 	bool closing;
 	void (*done)(void *ctx);
@@ -110,6 +122,7 @@ static void on_client_closed(uv_handle_t *handle)
 		;
 	*at = c->next;
 	rpc->num_clients--;
+	rpc_request_fini(&c->req);
 	free(c);
 	end_flush(rpc);
 	put_handle(rpc);
@@ -127,7 +140,7 @@ static void client_close(struct rpc_client *c)
 
 /* -- a client --------------------------------------------------------------------------------- */
 
-static void on_turn(uv_idle_t *idle);
+static void on_turn(uv_timer_t *timer);
 static void on_stall(uv_timer_t *timer);
 static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -150,8 +163,8 @@ static void client_update(struct rpc_client *c, bool progress)
 	}
 
 	flowing = !c->draining && client_queued(c) <= RPC_MAX_UNREAD_BYTES;
-	if (flowing && c->waiting)
-		uv_idle_start(&c->rpc->turn, on_turn);
+	if (flowing && c->waiting && !uv_is_active((uv_handle_t *)&c->rpc->turn))
+		uv_timer_start(&c->rpc->turn, on_turn, 0, 0);
 	read = flowing && !c->waiting;
 	if (read && !c->reading && uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0) {
 		client_close(c);
@@ -197,31 +210,35 @@ static void on_written(uv_write_t *req, int status)
 		client_update(c, true);
 }
 
+/* client_write() - Takes @text; without it (no memory) the client is closed. */
+static void client_write(struct rpc_client *c, char *text, size_t len)
+{
+	struct rpc_write *w = text ? malloc(sizeof(*w)) : NULL;
+	uv_buf_t buf = uv_buf_init(text, len);
+
+	if (!w)
+		goto free_text;
+	w->text = text;
+	if (uv_write(&w->req, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0)
+		goto free_write;
+	return;
+
+free_write:
+	free(w);
+free_text:
+	free(text);
+	client_close(c);
+}
+
 static void client_answer(struct rpc_client *c, const json_t *id, const json_t *result, int code,
 			  const char *why)
 {
-	struct rpc_write *w = malloc(sizeof(*w));
-	uv_buf_t buf;
-	size_t len;
+	size_t len = 0;
+	char *text = rpc_answer_build(id, result, code, why, &len);
 
-	if (!w)
-		goto close_client;
-	w->text = rpc_answer_build(id, result, code, why, &len);
-	if (!w->text && !result) /* a sentence that is not UTF-8, such as one cut in a character */
-		w->text = rpc_answer_build(id, NULL, code, "failed", &len);
-	if (!w->text)
-		goto free_write;
-	buf = uv_buf_init(w->text, len);
-	if (uv_write(&w->req, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0)
-		goto free_text;
-	return;
-
-free_text:
-	free(w->text);
-free_write:
-	free(w);
-close_client:
-	client_close(c);
+	if (!text && !result) /* a sentence that is not UTF-8, such as one cut in a character */
+		text = rpc_answer_build(id, NULL, code, "failed", &len);
+	client_write(c, text, len);
 }
 
 static const struct rpc_method *find_method(const struct rpc *rpc, const char *name)
@@ -259,11 +276,74 @@ static json_t *serve(struct rpc *rpc, const struct rpc_request *req, int *code, 
 	return result;
 }
 
+/* -- answers in parts ------------------------------------------------------------------------- */
+
+static bool turn_is_over(const struct rpc *rpc)
+{
+	return uv_hrtime() >= rpc->turn_end_ns;
+}
+
+static void stream_end(struct rpc_client *c)
+{
+	rpc_request_fini(&c->req);
+	c->streaming = NULL;
+}
+
+/* stream_begin() - Takes @req. */
+static void stream_begin(struct rpc_client *c, const struct rpc_method *method,
+			 struct rpc_request *req)
+{
+	c->streaming = method;
+	c->req = *req;
+	c->at = (struct rpc_cursor){ 0 };
+	c->begun = false;
+	if (!req->id)
+		stream_end(c); /* nobody wants to know */
+}
+
+/* stream_part() - As much more of the answer as a part or this turn has room for. */
+static void stream_part(struct rpc_client *c)
+{
+	const struct rpc_method *method = c->streaming;
+	char why[RPC_WHY_LEN] = "";
+	struct rpc_text text = { 0 };
+	bool more = true;
+
+	if (!c->begun)
+		rpc_text_begin(&text, c->req.id);
+	while (more && !text.failed && text.len < RPC_PART_BYTES) {
+		json_t *element = method->next(c->rpc->ctx, c->req.params, &c->at, why);
+
+		more = element != NULL;
+		if (more)
+			rpc_text_element(&text, element, !c->begun);
+		else if (!*why)
+			rpc_text_end(&text);
+		c->begun |= more;
+		json_decref(element);
+		if (turn_is_over(c->rpc))
+			break;
+	}
+	why[RPC_WHY_LEN - 1] = '\0';
+	if (*why && !c->begun) {
+		rpc_text_fini(&text);
+		client_answer(c, c->req.id, NULL, RPC_ERR_REFUSED, why);
+	} else if (*why || text.failed) { /* in the middle: an answer broken off is no answer */
+		rpc_text_fini(&text);
+		client_close(c);
+	} else {
+		client_write(c, text.p, text.len);
+	}
+	if (!more || c->draining)
+		stream_end(c);
+}
+
 static void serve_line(struct rpc_client *c, const char *line, size_t len)
 {
 	char why[RPC_WHY_LEN];
 	struct rpc_request req;
 	json_t *result = NULL;
+	const struct rpc_method *method;
 	const char *sentence;
 	bool answer;
 	int code;
@@ -273,6 +353,11 @@ static void serve_line(struct rpc_client *c, const char *line, size_t len)
 	code = rpc_request_parse(line, len, &req, &sentence);
 	/* What is not a request is answered too, although it has no id; a notification never is. */
 	answer = req.id || code == RPC_ERR_PARSE || code == RPC_ERR_INVALID_REQUEST;
+	method = code ? NULL : find_method(c->rpc, req.method);
+	if (method && method->next) {
+		stream_begin(c, method, &req);
+		return;
+	}
 	if (!code) {
 		result = serve(c->rpc, &req, &code, why);
 		sentence = why;
@@ -283,15 +368,24 @@ static void serve_line(struct rpc_client *c, const char *line, size_t len)
 	rpc_request_fini(&req);
 }
 
+static bool may_serve(const struct rpc_client *c)
+{
+	return !c->draining && client_queued(c) <= RPC_MAX_UNREAD_BYTES;
+}
+
 static void client_serve(struct rpc_client *c)
 {
 	size_t at = 0;
 
 	c->serving = true;
-	for (int i = 0; i < RPC_BATCH && !c->draining && client_queued(c) <= RPC_MAX_UNREAD_BYTES;
-	     i++) {
-		const char *line = c->buf + at, *end = memchr(line, '\n', c->used - at);
+	for (int i = 0; i < RPC_BATCH && may_serve(c) && (!i || !turn_is_over(c->rpc)); i++) {
+		const char *line = c->buf + at, *end;
 
+		if (c->streaming) {
+			stream_part(c);
+			continue;
+		}
+		end = memchr(line, '\n', c->used - at);
 		if (!end)
 			break;
 		serve_line(c, line, end - line);
@@ -299,7 +393,7 @@ static void client_serve(struct rpc_client *c)
 	}
 	memmove(c->buf, c->buf + at, c->used - at);
 	c->used -= at;
-	c->waiting = !c->draining && memchr(c->buf, '\n', c->used);
+	c->waiting = !c->draining && (c->streaming || memchr(c->buf, '\n', c->used));
 	if (!c->draining && !c->waiting && c->used == sizeof(c->buf)) {
 		client_answer(c, NULL, NULL, RPC_ERR_INVALID_REQUEST, "the line is too long");
 		c->draining = true;
@@ -308,14 +402,31 @@ static void client_serve(struct rpc_client *c)
 	client_update(c, at > 0);
 }
 
-static void on_turn(uv_idle_t *idle)
+/* longest_waiting() - Of those that may be served now; NULL if there is none. */
+static struct rpc_client *longest_waiting(const struct rpc *rpc)
 {
-	struct rpc *rpc = idle->data;
+	struct rpc_client *found = NULL;
 
-	uv_idle_stop(idle); /* client_update() starts it again for whom it is needed */
 	for (struct rpc_client *c = rpc->clients; c; c = c->next)
-		if (c->waiting && client_queued(c) <= RPC_MAX_UNREAD_BYTES)
-			client_serve(c);
+		if (c->waiting && may_serve(c) && (!found || c->served < found->served))
+			found = c;
+	return found;
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+	struct rpc *rpc = timer->data;
+	struct rpc_client *c;
+
+	rpc->turn_end_ns = uv_hrtime() + RPC_TURN_NS;
+	while ((c = longest_waiting(rpc))) {
+		if (turn_is_over(rpc)) {
+			uv_timer_start(timer, on_turn, RPC_PAUSE_MS, 0);
+			return;
+		}
+		c->served = ++rpc->turns;
+		client_serve(c);
+	}
 }
 
 static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *buf)
@@ -330,10 +441,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct rpc_client *c = stream->data;
 
-	(void)buf;
 	if (n > 0) {
 		c->used += n;
-		client_serve(c);
+		/* Half a line is looked at too: it may be all that there is room for. */
+		c->waiting = memchr(buf->base, '\n', n) || c->used == sizeof(c->buf);
+		client_update(c, true);
 	} else if (n == UV_EOF) { /* half a line is no request */
 		c->draining = true;
 		client_update(c, true);
@@ -369,7 +481,8 @@ static void on_connection(uv_stream_t *listener, int status)
 		client_close(c);
 		return;
 	}
-	if (rpc->num_clients > RPC_MAX_CLIENTS) {
+	if (rpc->num_clients > rpc->max_clients) {
+		rpc->refused++;
 		client_answer(c, NULL, NULL, RPC_ERR_REFUSED,
 			      "too many clients of the control socket");
 		c->draining = true;
@@ -487,7 +600,7 @@ static void unlink_own(const struct rpc *rpc)
 }
 
 int rpc_open(uv_loop_t *loop, const char *path, const struct rpc_method *methods, void *ctx,
-	     struct rpc **out, char *why)
+	     unsigned int max_clients, struct rpc **out, char *why)
 {
 	struct rpc *rpc;
 	int fd, err;
@@ -501,6 +614,7 @@ int rpc_open(uv_loop_t *loop, const char *path, const struct rpc_method *methods
 	rpc->loop = loop;
 	rpc->methods = methods;
 	rpc->ctx = ctx;
+	rpc->max_clients = max_clients;
 	rpc->addr.sun_family = AF_UNIX;
 	strcpy(rpc->addr.sun_path, path);
 
@@ -519,7 +633,7 @@ int rpc_open(uv_loop_t *loop, const char *path, const struct rpc_method *methods
 	/* libuv writes with write(): without this a client that leaves would end the daemon. */
 	signal(SIGPIPE, SIG_IGN);
 	uv_pipe_init(loop, &rpc->listener, 0);
-	uv_idle_init(loop, &rpc->turn);
+	uv_timer_init(loop, &rpc->turn);
 	uv_timer_init(loop, &rpc->flush);
 	rpc->listener.data = rpc;
 	rpc->turn.data = rpc;
@@ -551,6 +665,12 @@ static void on_flush(uv_timer_t *timer)
 
 	for (struct rpc_client *c = rpc->clients; c; c = c->next)
 		client_close(c);
+}
+
+void rpc_use(const struct rpc *rpc, unsigned int *clients, uint64_t *refused)
+{
+	*clients = rpc->num_clients;
+	*refused = rpc->refused;
 }
 
 void rpc_close(struct rpc *rpc, void (*done)(void *ctx), void *ctx)

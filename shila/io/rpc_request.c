@@ -84,3 +84,64 @@ char *rpc_answer_build(const json_t *id, const json_t *result, int code, const c
 	*len = n + 1;
 	return line;
 }
+
+/* ---- in pieces ---- */
+
+static int append(const char *bytes, size_t n, void *ctx)
+{
+	struct rpc_text *t = ctx;
+
+	if (t->len + n > t->cap) {
+		size_t cap = t->cap ? 2 * t->cap : 4096;
+		char *p;
+
+		while (cap < t->len + n)
+			cap *= 2;
+		p = realloc(t->p, cap);
+		if (!p) {
+			t->failed = true;
+			return -1;
+		}
+		t->p = p;
+		t->cap = cap;
+	}
+	memcpy(t->p + t->len, bytes, n);
+	t->len += n;
+	return 0;
+}
+
+static void append_text(struct rpc_text *t, const char *text)
+{
+	append(text, strlen(text), t);
+}
+
+static void append_json(struct rpc_text *t, const json_t *v)
+{
+	if (json_dump_callback(v, append, t, JSON_COMPACT | JSON_ENCODE_ANY) < 0)
+		t->failed = true;
+}
+
+void rpc_text_begin(struct rpc_text *t, const json_t *id)
+{
+	append_text(t, "{\"jsonrpc\":\"2.0\",\"id\":");
+	append_json(t, id);
+	append_text(t, ",\"result\":[");
+}
+
+void rpc_text_element(struct rpc_text *t, const json_t *element, bool first)
+{
+	if (!first)
+		append_text(t, ",");
+	append_json(t, element);
+}
+
+void rpc_text_end(struct rpc_text *t)
+{
+	append_text(t, "]}\n");
+}
+
+void rpc_text_fini(struct rpc_text *t)
+{
+	free(t->p);
+	*t = (struct rpc_text){ 0 };
+}

@@ -3,6 +3,7 @@
 #define SHILA_IO_RPC_REQUEST_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Error codes of JSON-RPC 2.0, section 5.1. */
@@ -39,5 +40,18 @@ void rpc_request_fini(struct rpc_request *req);
  */
 char *rpc_answer_build(const json_t *id, const json_t *result, int code, const char *why,
 		       size_t *len);
+
+/* An answer that grows; starts as all zero. Without memory, or for what is no JSON, @failed. */
+struct rpc_text {
+	char *p; /* to free() */
+	size_t len, cap;
+	bool failed;
+};
+
+/* The same line in pieces: begin, elements of an array as the result, end. */
+void rpc_text_begin(struct rpc_text *t, const json_t *id);
+void rpc_text_element(struct rpc_text *t, const json_t *element, bool first);
+void rpc_text_end(struct rpc_text *t);
+void rpc_text_fini(struct rpc_text *t);
 
 #endif

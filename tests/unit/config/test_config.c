@@ -230,7 +230,7 @@ static void test_defaults(void)
 				cfg->limits.pool_addresses_per_peer == 4096 &&
 				cfg->limits.control_queue == 1024 &&
 				cfg->limits.held_syns == 1024 && cfg->limits.peers == 1024 &&
-				cfg->limits.paths_per_as == 512);
+				cfg->limits.paths_per_as == 512 && cfg->limits.control_clients == 32);
 	CHECK("files",
 	      !strcmp(cfg->state, "/run/shila") && !strcmp(cfg->control, "/run/shila/shilad.sock"));
 	config_free(cfg);
@@ -298,7 +298,7 @@ static void test_every_key(void)
 				cfg->limits.pool_addresses_per_peer == 30 &&
 				cfg->limits.control_queue == 40 && cfg->limits.held_syns == 50 &&
 				cfg->limits.peers == 60 && cfg->limits.paths_per_as == 70 &&
-				cfg->limits.kept_paths == 80);
+				cfg->limits.kept_paths == 80 && cfg->limits.control_clients == 90);
 	CHECK("files",
 	      !strcmp(cfg->state, "/run/other") && !strcmp(cfg->control, "/run/other/sock"));
 	config_free(cfg);

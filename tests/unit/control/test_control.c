@@ -193,9 +193,19 @@ static bool tcp_of(const uint8_t *pkt, size_t len, struct ip_pkt *ip, struct tcp
 static const uint8_t syn_opts[] = { 2, 4, 0x05, 0xb4, 0x1e, 4, 1, 1 };
 static const uint8_t synack_opts[] = { 2, 4, 0x05, 0xb4, 0x1e, 12, 1, 1, 0x35, 0xd0, 0x84, 0xe1, 0x85, 0x1a, 0xfa, 0x0d };
 
+static json_t *all_flows(struct control *c)
+{
+	json_t *list = json_array(), *f;
+	struct rpc_cursor at = { 0 };
+
+	while ((f = report_next_flow(c, &at)))
+		json_array_append_new(list, f);
+	return list;
+}
+
 static json_t *one_flow(struct control *c)
 {
-	json_t *flows = report_flows(c), *f = json_incref(json_array_get(flows, json_array_size(flows) - 1));
+	json_t *flows = all_flows(c), *f = json_incref(json_array_get(flows, json_array_size(flows) - 1));
 
 	json_decref(flows);
 	return f;
@@ -216,14 +226,17 @@ static void test_up(void)
 	end_up(&left, 1);
 	end_up(&right, 2);
 	run_ms(300);
-	json_t *peers = report_peers(left.c), *paths = report_paths(left.c, (struct isd_as){ 0 }, true);
+	struct rpc_cursor at_peer = { 0 }, at_path = { 0 };
+	json_t *peer = report_next_peer(left.c, &at_peer);
+	json_t *path = report_next_path(left.c, (struct isd_as){ 0 }, true, &at_path);
 
-	CHECK("the peer answers", is(json_array_get(peers, 0), "state", "up"));
-	CHECK("and told its worker ports",
-	      json_array_size(json_object_get(json_array_get(peers, 0), "worker_ports")) == 1);
-	CHECK("its path is probed", is(json_array_get(paths, 0), "state", "up"));
-	json_decref(peers);
-	json_decref(paths);
+	CHECK("the peer answers", is(peer, "state", "up"));
+	CHECK("and told its worker ports", json_array_size(json_object_get(peer, "worker_ports")) == 1);
+	CHECK("its path is probed", is(path, "state", "up"));
+	CHECK("there are no more", !report_next_peer(left.c, &at_peer) &&
+	      !report_next_path(left.c, (struct isd_as){ 0 }, true, &at_path));
+	json_decref(peer);
+	json_decref(path);
 }
 
 static void test_connection(void)
@@ -330,7 +343,7 @@ static void test_stop(void)
 	control_stop(right.c, false, stopped, &done);
 	CHECK("CLOSE resets the client's TCP", tcp_of(pkt, take(left.kernel[1], pkt, sizeof(pkt)), &ip, &tcp) &&
 	      tcp.flags & TCP_RST && tcp.src_port == 80 && tcp.dst_port == 4000);
-	json_t *flows = report_flows(left.c);
+	json_t *flows = all_flows(left.c);
 
 	for (size_t i = 0; i < json_array_size(flows); i++)
 		CHECK("that flow is gone", !is(json_array_get(flows, i), "local", "10.7.1.1:4000"));

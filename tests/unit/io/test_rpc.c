@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define DEADLINE_MS 5000
+#define MAX_CLIENTS 32
 
 static char dir[64], path[96];
 
@@ -23,6 +24,7 @@ struct fixture {
 	struct rpc *rpc;
 	char why[RPC_WHY_LEN];
 	int calls;
+	unsigned int elements;
 	bool closed;
 };
 
@@ -74,11 +76,27 @@ static json_t *call_stop(void *ctx, const json_t *params, char *why)
 	return json_object();
 }
 
+/* A list of {"count"} numbers, that breaks off at {"fail"}. */
+static json_t *next_number(void *ctx, const json_t *params, struct rpc_cursor *at, char *why)
+{
+	json_int_t count = json_integer_value(json_object_get(params, "count"));
+	const json_t *fail = json_object_get(params, "fail");
+	struct fixture *f = ctx;
+
+	f->elements++;
+	if (fail && (json_int_t)at->at[0] == json_integer_value(fail)) {
+		snprintf(why, RPC_WHY_LEN, "broken");
+		return NULL;
+	}
+	return (json_int_t)at->at[0] < count ? json_integer(1000000 + (json_int_t)at->at[0]++) : NULL;
+}
+
 static const struct rpc_method methods[] = {
-	{ "echo", call_echo },
-	{ "fail", call_fail },
-	{ "big", call_big },
-	{ "stop", call_stop },
+	{ "echo", .call = call_echo },
+	{ "fail", .call = call_fail },
+	{ "big", .call = call_big },
+	{ "stop", .call = call_stop },
+	{ "list", .next = next_number },
 	{ 0 },
 };
 
@@ -90,7 +108,7 @@ static int fixture_open(struct fixture *f)
 		snprintf(path, sizeof(path), "%s/control.sock", dir);
 	}
 	uv_loop_init(&f->loop);
-	return rpc_open(&f->loop, path, methods, f, &f->rpc, f->why);
+	return rpc_open(&f->loop, path, methods, f, MAX_CLIENTS, &f->rpc, f->why);
 }
 
 static void fixture_close(struct fixture *f)
@@ -379,24 +397,24 @@ static void test_long_line(void)
 
 static void test_many(void)
 {
-	int fds[RPC_MAX_CLIENTS + 1];
+	int fds[MAX_CLIENTS + 1];
 	static const char call[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}\n";
 	struct fixture f;
 	const char *answer;
 
 	CHECK("opens", fixture_open(&f) == 0);
-	for (int i = 0; i <= RPC_MAX_CLIENTS; i++) {
+	for (int i = 0; i <= MAX_CLIENTS; i++) {
 		fds[i] = dial();
 		turn(&f);
 	}
-	answer = get(&f, fds[RPC_MAX_CLIENTS]);
+	answer = get(&f, fds[MAX_CLIENTS]);
 	CHECK("one too many is told so", answer && strstr(answer, "too many clients"));
-	CHECK("and closed", !get(&f, fds[RPC_MAX_CLIENTS]));
-	for (int i = 0; i < RPC_MAX_CLIENTS; i++) {
+	CHECK("and closed", !get(&f, fds[MAX_CLIENTS]));
+	for (int i = 0; i < MAX_CLIENTS; i++) {
 		put(&f, fds[i], call, strlen(call));
 		CHECK("the others are served", get(&f, fds[i]));
 	}
-	for (int i = 0; i <= RPC_MAX_CLIENTS; i++)
+	for (int i = 0; i <= MAX_CLIENTS; i++)
 		close(fds[i]);
 	for (int i = 0; i < 10; i++)
 		turn(&f);
@@ -486,6 +504,114 @@ static void test_end(void)
 	close(fd);
 }
 
+/* A long answer is made while it is read, in parts, and others have their turns. */
+static void test_parts(void)
+{
+	static const char list[] = "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"list\",\"params\":{\"count\":%d}}\n";
+	static const char echo[] = "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"echo\"}\n";
+	static const char broken[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"list\",\"params\":{\"count\":9,\"fail\":%d}}\n";
+	static const char quiet[] = "{\"jsonrpc\":\"2.0\",\"method\":\"list\"}\n";
+	char text[128];
+	struct fixture f;
+	const char *answer;
+	unsigned int before;
+	json_t *o;
+	int fd, other;
+
+	CHECK("opens", fixture_open(&f) == 0);
+	fd = dial();
+	other = dial();
+	for (int count = 0; count <= 100000; count = count ? 10 * count : 1) {
+		snprintf(text, sizeof(text), list, count);
+		put(&f, fd, text, strlen(text));
+		answer = get(&f, fd);
+		o = answer ? json_loads(answer, 0, NULL) : NULL;
+		CHECK("one line of JSON", o && json_array_size(json_object_get(o, "result")) == (size_t)count);
+		CHECK("in order, whole", !count || json_integer_value(json_array_get(json_object_get(o, "result"),
+				(size_t)count - 1)) == 999999 + count);
+		CHECK("with its id", o && !strcmp(json_string_value(json_object_get(o, "id")), "x"));
+		json_decref(o);
+	}
+
+	/* Unread, and more than fits anywhere: what waits is bounded, and so is the work. */
+	snprintf(text, sizeof(text), list, 5000000);
+	put(&f, fd, text, strlen(text));
+	put(&f, fd, echo, strlen(echo));
+	for (int i = 0; i < 300; i++)
+		turn(&f);
+	before = f.elements;
+	for (int i = 0; i < 300; i++)
+		turn(&f);
+	CHECK("who does not read is not served further", f.elements == before && f.elements < 111113 + 300000);
+	put(&f, other, echo, strlen(echo));
+	CHECK("another is", get(&f, other));
+	close(fd);
+	for (int i = 0; i < 50; i++)
+		turn(&f);
+	before = f.elements;
+	for (int i = 0; i < 50; i++)
+		turn(&f);
+	CHECK("who leaves in the middle is forgotten", f.elements == before);
+
+	snprintf(text, sizeof(text), broken, 0);
+	put(&f, other, text, strlen(text));
+	answer = get(&f, other);
+	CHECK("an error at the start is an answer", answer && strstr(answer, "broken") && strstr(answer, "-32000"));
+	put(&f, other, quiet, strlen(quiet));
+	put(&f, other, echo, strlen(echo));
+	answer = get(&f, other);
+	CHECK("a notification has none", answer && strstr(answer, "\"id\":2"));
+	snprintf(text, sizeof(text), broken, 5);
+	put(&f, other, text, strlen(text));
+	CHECK("one in the middle ends the connection", !get(&f, other));
+	close(other);
+
+	/* The end comes in the middle of an answer. */
+	fd = dial();
+	snprintf(text, sizeof(text), list, 5000000);
+	put(&f, fd, text, strlen(text));
+	for (int i = 0; i < 20; i++)
+		turn(&f);
+	fixture_close(&f);
+	close(fd);
+}
+
+/* Many who ask for all they can get: each turn of the loop stays short, and nobody waits for ever. */
+static void test_turns(void)
+{
+	static const char list[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\",\"params\":{\"count\":20000}}\n";
+	struct fixture f;
+	uint64_t longest = 0;
+	int fds[MAX_CLIENTS], left = MAX_CLIENTS;
+	char buf[65536];
+
+	CHECK("opens", fixture_open(&f) == 0);
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		fds[i] = dial();
+		put(&f, fds[i], list, strlen(list));
+	}
+	for (int round = 0; left && round < 100000; round++) {
+		uint64_t began = uv_hrtime();
+
+		uv_run(&f.loop, UV_RUN_NOWAIT);
+		if (uv_hrtime() - began > longest)
+			longest = uv_hrtime() - began;
+		for (int i = 0; i < MAX_CLIENTS; i++) {
+			ssize_t n = fds[i] < 0 ? 0 : recv(fds[i], buf, sizeof(buf), 0);
+
+			if (n > 0 && buf[n - 1] == '\n') {
+				close(fds[i]);
+				fds[i] = -1;
+				left--;
+			}
+		}
+	}
+	CHECK("all are answered", !left);
+	CHECK("2 ms and one element more is a turn", longest < 50000000); /* a busy machine has other ideas */
+	fixture_close(&f);
+}
+
 const struct unit_test unit_tests[] = {
 	{ "requests", test_parse },
 	{ "conversations", test_talk },
@@ -494,5 +620,7 @@ const struct unit_test unit_tests[] = {
 	{ "number of clients", test_many },
 	{ "flood and slow reader", test_flood },
 	{ "end of client and server", test_end },
+	{ "answers in parts", test_parts },
+	{ "turns", test_turns },
 	{ 0 },
 };
