@@ -87,6 +87,11 @@ struct config_limits {
 	uint32_t half_open_per_peer; /* OPENs without a third ACK */
 	uint32_t opens_per_second_per_peer;
 	uint32_t pool_addresses_per_peer;
+	uint32_t flows_per_as;	     /* the same for all hosts of an ISD-AS together */
+	uint32_t half_open_per_as;
+	uint32_t opens_per_second_per_as;
+	uint32_t pool_addresses_per_as;
+	uint32_t peers_per_as;	     /* hosts with flows */
 	uint32_t control_queue;	     /* packets that wait for the control thread, a worker */
 	uint32_t held_syns;	     /* SYNs held while a path is looked up */
 	uint32_t peers;

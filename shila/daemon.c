@@ -96,7 +96,8 @@ static json_t *call_status(void *ctx, const json_t *params, char *why)
 	o = report_status(d->control);
 	rpc_use(d->rpc, &clients, &refused);
 	json_array_append_new(json_object_get(o, "limits"),
-			      report_limit("control_clients", d->cfg->limits.control_clients, clients, refused));
+			      report_limit("control_clients", d->cfg->limits.control_clients, clients, clients,
+					   refused));
 	return o;
 }
 

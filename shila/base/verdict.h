@@ -41,6 +41,12 @@
 	X(LIMIT_FLOWS, "drop.limit_flows", "limits.flows was reached")                             \
 	X(LIMIT_PEER_FLOWS, "drop.limit_flows_per_peer", "a peer has limits.flows_per_peer flows") \
 	X(LIMIT_HALF_OPEN, "drop.limit_half_open", "a peer has limits.half_open_per_peer flows that it opened and left") \
+	X(LIMIT_AS_FLOWS, "drop.limit_flows_per_as", "an AS has limits.flows_per_as flows")        \
+	X(LIMIT_AS_HALF_OPEN, "drop.limit_half_open_per_as", "an AS has limits.half_open_per_as flows that it opened and left") \
+	X(LIMIT_AS_OPENS, "drop.limit_opens_per_as", "an AS opens flows faster than it may")       \
+	X(LIMIT_AS_POOL, "drop.limit_pool_per_as", "an AS has limits.pool_addresses_per_as addresses") \
+	X(LIMIT_AS_PEERS, "drop.limit_peers_per_as", "an AS has limits.peers_per_as hosts with flows") \
+	X(LIMIT_PEER_POOL, "drop.limit_pool_per_peer", "a peer has limits.pool_addresses_per_peer addresses") \
 	X(LIMIT_PEERS, "drop.limit_peers", "limits.peers was reached")                             \
 	X(LIMIT_OPENS, "drop.limit_opens", "a peer opens flows faster than it may")                \
 	X(LIMIT_POOL, "drop.limit_pool", "no free address in ingress.pool")                        \

@@ -211,6 +211,7 @@ static void show_limits(const struct screen *s, const json_t *limits)
 		{ "LIMIT" },
 		{ "VALUE", true },
 		{ "USED", true },
+		{ "WORST", true },
 		{ "REFUSED", true },
 	};
 	struct table *t;
@@ -225,6 +226,7 @@ static void show_limits(const struct screen *s, const json_t *limits)
 		add_key(t, limit, "name");
 		add_key(t, limit, "limit");
 		add_key(t, limit, "used");
+		add_key(t, limit, "worst");
 		add_key(t, limit, "refused");
 	}
 	fputc('\n', s->out);

@@ -51,7 +51,7 @@ void answer_too_big(struct control *c, unsigned int worker, uint8_t tun, const u
 /* ---- refusing ---- */
 
 /* A program that tries again and again must not fill the log. */
-static bool may_log(struct control *c)
+bool answer_may_log(struct control *c)
 {
 	uint64_t second = control_now_ms(c) / 1000;
 
@@ -74,7 +74,7 @@ static void log_refused(struct ctl_flow *f, const char *sentence)
 	/* A join is the kernel's own idea, and no program asked for an invited flow: nobody notices. */
 	if (f->kind == FLOW_SUB || f->invited)
 		log_debug("%s: refused: %s", flow_str(f, text), sentence);
-	else if (may_log(f->control))
+	else if (answer_may_log(f->control))
 		log_info("%s: refused: %s", flow_str(f, text), sentence);
 }
 
@@ -118,7 +118,7 @@ void packet_refuse(struct control *c, const struct up_msg *m, enum verdict v, en
 	c->drops[v]++;
 	if (!ip_parse(m->bytes, m->len, &ip))
 		to = ip_pkt_dst(&ip);
-	if (may_log(c))
+	if (answer_may_log(c))
 		log_info("connection to %s refused: %s", ip_addr_str(&to, dst), sentence);
 	if (h)
 		answer_unreachable(c, 0, h, why);

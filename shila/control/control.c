@@ -141,7 +141,8 @@ struct held_packet *control_hold(struct control *c, const struct up_msg *m)
 		return NULL;
 	*h = (struct held_packet){ .vnet = m->vnet, .tun = m->tun, .side = m->side, .len = m->len };
 	memcpy(h->bytes, m->bytes, m->len);
-	c->held++;
+	if (++c->held > c->held_peak)
+		c->held_peak = c->held;
 	return h;
 }
 
@@ -217,6 +218,7 @@ static int know_peers(struct control *c)
 				return -E2BIG;
 			}
 			p->configured = true;
+			limits_peer_busy(c, p);
 			p->contact_port = e->port;
 			if (!p->set)
 				path_set_join(path_set_get(c, e->addr.ia), p);

@@ -15,7 +15,8 @@
  *     flows.c     flow records, their slots in the workers, state, timers, the end
  *     moves.c     paths of running flows: death, renewal, following the other side
  *     announcing.c  telling the other side of it
- *     peers.c     peers: HELLO, ports, limits
+ *     peers.c     peers: HELLO, ports
+ *     limits.c    what peers and ASes may take
  *     paths.c     path sets per AS: asking, refreshing
  *     probing.c   PROBE: which path of a peer is up, with which RTT
  *     datagrams.c ICMP errors about flows; what servers send from other ports, and fragments
@@ -86,6 +87,27 @@ struct peer_path {
 
 enum peer_state { PEER_UNKNOWN, PEER_UP, PEER_SILENT };
 
+/* What a peer, or all peers of an AS, have of us. */
+struct usage {
+	uint32_t flows;	    /* that do not linger */
+	uint32_t half_open; /* they opened, and were not heard since */
+	uint32_t addresses; /* of the pool */
+	uint32_t opens;	    /* in the second opens_s */
+	uint64_t opens_s;
+};
+
+struct as_use {
+	UT_hash_handle hh;
+	struct isd_as ia; /* key */
+	uint32_t peers, busy; /* all that are known; without those that are idle */
+	struct usage use;
+};
+
+/* Of a flow, in struct usage and peer->flows. */
+enum { COUNTED_PEER = 1, COUNTED_FLOW = 2, COUNTED_HALF_OPEN = 4 };
+
+#define LIMITS_CHECKED 10
+
 struct peer {
 	UT_hash_handle hh;
 	struct scion_addr addr; /* key */
@@ -100,9 +122,11 @@ struct peer {
 	struct ctl_flow *waiting; /* flows in FLOW_WAITING */
 	struct peer *next_of_set;
 	struct peer_path *paths;
-	uint32_t flows, half_open;
-	uint64_t opens_second;
-	uint32_t opens_in_second;
+	uint32_t flows; /* all */
+	struct as_use *as;
+	struct usage use;
+	bool idle; /* in control->idle: no flow, and nobody named it */
+	struct peer *idle_prev, *idle_next;
 	uint64_t opens_tx, opens_rx;
 	uint64_t hello_cookie, hello_sent_us;
 	uint64_t heard_us;
@@ -177,6 +201,9 @@ struct ctl_flow {
 	bool server, tcp, installed;
 	uint8_t tun, epoch;
 	uint8_t saw;
+	uint8_t counted; /* COUNTED_* */
+	bool lingers;	 /* in control->lingering */
+	struct ctl_flow *linger_prev, *linger_next;
 	struct peer *peer;
 	struct peer_path *path;	     /* client; NULL at the server */
 	struct ctl_flow *path_prev, *path_next; /* of path->on */
@@ -278,10 +305,16 @@ struct control {
 	struct ctl_flow **slots[CONFIG_MAX_WORKERS]; /* [worker][slot] */
 	struct ctl_flow *free_head[CONFIG_MAX_WORKERS], *free_tail[CONFIG_MAX_WORKERS];
 	uint32_t next_slot[CONFIG_MAX_WORKERS], flows_used[CONFIG_MAX_WORKERS];
+	struct ctl_flow *lingering[CONFIG_MAX_WORKERS]; /* oldest first */
+	uint32_t num_lingering[CONFIG_MAX_WORKERS], flows_peak;
 	struct ctl_flow *by_key, *by_theirs;
 	struct ctl_flow *by_probe; /* flows with a move_tmpl, by move_probe */
 	struct conn *conns; /* by token */
 	struct peer *peers;
+	struct peer *idle; /* those that may be forgotten, oldest first */
+	uint32_t num_idle;
+	struct as_use *ases;
+	uint32_t limit_peaks[LIMITS_CHECKED];
 	struct path_set *sets;
 	struct pool *pool;
 	struct datagram_group *datagram_groups; /* server */
@@ -289,7 +322,7 @@ struct control {
 	uint64_t related_s; /* packets of servers without a flow in that second */
 	unsigned int related_n;
 	uint16_t datagram_id;
-	uint32_t held; /* packets held */
+	uint32_t held, held_peak; /* packets held */
 	uint64_t unknown_s; /* UNKNOWNs sent in that second */
 	unsigned int unknown_n;
 	uint64_t refusal_log_s;
@@ -348,6 +381,8 @@ void dispatch_workers(uv_async_t *handle);
 void dispatch_contact(uv_poll_t *handle, int status, int events);
 
 /* ---- flows.c ---- */
+/* flow_make_room() - The oldest flow that lingers goes, if its worker has no other place. */
+void flow_make_room(struct control *c, uint16_t port_a, uint16_t port_b);
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b);
 /* flow_resume() - The flow of an earlier daemon, in its slot; NULL: no memory, or there is one. */
 struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s);
@@ -454,7 +489,6 @@ void announcing_forget(struct ctl_flow *f);
 /* ---- peers.c ---- */
 struct peer *peer_find(struct control *c, const struct scion_addr *addr);
 struct peer *peer_get(struct control *c, const struct scion_addr *addr); /* made if need be; NULL: limit */
-bool peer_may_open(struct control *c, struct peer *p); /* rate of OPENs */
 void peer_hello(struct control *c, struct peer *p);
 void peer_on_hello(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
 void peer_heard(struct peer *p);
@@ -462,6 +496,26 @@ void peer_fail(struct control *c, struct peer *p); /* OPENs stayed unanswered */
 void peers_free(struct control *c);
 uint16_t peer_port(const struct control *c, const struct peer *p, uint16_t port_a, uint16_t port_b, bool contact);
 bool peer_log_ok(struct peer *p); /* at most one line a second about what it does wrong */
+
+/* ---- limits.c ---- */
+/* limits_check() - VERDICT_PASS, or the limit that one more flow of that client there would exceed: counted. */
+enum verdict limits_check(struct control *c, const struct scion_addr *addr, const struct ip_addr *client);
+bool limits_peer_new(struct control *c, struct peer *p); /* false: no memory */
+void limits_peer_busy(struct control *c, struct peer *p); /* not to be forgotten */
+void limits_peer_gone(struct control *c, struct peer *p);
+void limits_count_open(struct control *c, struct peer *p);
+void limits_count(struct ctl_flow *f); /* after each change of peer, state and `confirmed` */
+void limits_uncount(struct ctl_flow *f);
+int limits_pool_get(struct control *c, struct peer *p, const struct ip_addr *client, struct ip_addr *out);
+/* As pool_restore(). */
+int limits_pool_restore(struct control *c, struct peer *p, const struct ip_addr *client, const struct ip_addr *address);
+void limits_pool_put(struct control *c, struct peer *p, const struct ip_addr *address);
+struct limit_use {
+	const char *name;
+	uint32_t limit, used, worst; /* the most that anybody has, and ever had */
+	enum verdict verdict;	     /* counts refusals */
+};
+bool limits_next(struct control *c, size_t i, struct limit_use *out); /* for i = 0, 1, ... until false */
 
 /* ---- paths.c ---- */
 struct path_set *path_set_get(struct control *c, struct isd_as ia);
@@ -494,6 +548,7 @@ const char *path_state_str(enum path_state s);
 /* ---- answers.c ---- */
 void answer_unreachable(struct control *c, unsigned int worker, const struct held_packet *h, enum inet_unreach why);
 void answer_reset(struct control *c, unsigned int worker, const struct held_packet *h, int mptcp_reason);
+bool answer_may_log(struct control *c); /* 20 refusals a second */
 /* Answer what the flow holds, log why, and free it. */
 void flow_refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, const char *sentence);
 void flow_refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentence);
@@ -533,7 +588,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 void control_set_as(struct control *c, const struct local_as *as);
 void control_free(struct control *c); /* after @done */
 json_t *report_status(struct control *c);
-json_t *report_limit(const char *name, uint64_t limit, uint64_t used, uint64_t refused);
+json_t *report_limit(const char *name, uint64_t limit, uint64_t used, uint64_t worst, uint64_t refused);
 /* One element after the other, NULL at the end. */
 json_t *report_next_peer(struct control *c, struct rpc_cursor *at);
 json_t *report_next_path(struct control *c, struct isd_as only, bool why, struct rpc_cursor *at);

@@ -304,7 +304,7 @@ void datagrams_related(struct control *c, struct ctl_flow *f, const struct arriv
 	    inner_of(&f->key, false, body.p, &ip) != INNER_RELATED)
 		return;
 	inet_ports(body.p, &ip, &key.remote_port, &key.local_port);
-	if (!flow_by_key(c, &key) && f->peer->flows < c->cfg->limits.flows_per_peer)
+	if (!flow_by_key(c, &key) && f->peer->use.flows < c->cfg->limits.flows_per_peer)
 		opening_related(c, f, &key);
 }
 

@@ -81,9 +81,19 @@ static void enter(struct ctl_flow *f, const struct flow_key *key)
 	struct control *c = f->control;
 
 	c->flows_used[f->worker]++;
+	if (c->flows_used[f->worker] - c->num_lingering[f->worker] > c->flows_peak)
+		c->flows_peak = c->flows_used[f->worker] - c->num_lingering[f->worker];
 	clean_key(&f->key, key);
 	f->tcp = key->proto == INET_PROTO_TCP;
 	HASH_ADD(by_key, c->by_key, key, sizeof(f->key), f);
+}
+
+void flow_make_room(struct control *c, uint16_t port_a, uint16_t port_b)
+{
+	unsigned int w = control_worker_of(c, port_a, port_b);
+
+	if (c->flows_used[w] >= c->cfg->limits.flows && c->lingering[w])
+		flow_free(c->lingering[w]);
 }
 
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b)
@@ -232,6 +242,7 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 	if (next != f->state)
 		log_debug("%s: %s > %s", flow_str(f, text), flow_state_str(f->state), flow_state_str(next));
 	f->state = next;
+	limits_count(f);
 	flow_keep(f);
 	return true;
 }
@@ -299,8 +310,21 @@ int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
 	return 0;
 }
 
+static void leave_lingering(struct ctl_flow *f)
+{
+	if (!f->lingers)
+		return;
+	f->lingers = false;
+	f->control->num_lingering[f->worker]--;
+	DL_DELETE2(f->control->lingering[f->worker], f, linger_prev, linger_next);
+}
+
 static void linger(struct ctl_flow *f)
 {
+	leave_lingering(f);
+	f->lingers = true;
+	f->control->num_lingering[f->worker]++;
+	DL_APPEND2(f->control->lingering[f->worker], f, linger_prev, linger_next);
 	flow_timer(f, FLOW_LINGER_MS);
 }
 
@@ -477,13 +501,11 @@ void flow_free(struct ctl_flow *f)
 	if (f->in_theirs)
 		HASH_DELETE(by_theirs, c->by_theirs, f);
 	if (f->pool_address.len)
-		pool_put(c->pool, &f->pool_address);
+		limits_pool_put(c, f->peer, &f->pool_address);
 	if (f->state == FLOW_WAITING)
 		DL_DELETE2(f->peer->waiting, f, wait_prev, wait_next);
-	if (f->server && !f->confirmed && f->peer && f->peer->half_open)
-		f->peer->half_open--;
-	if (f->peer)
-		f->peer->flows--;
+	leave_lingering(f);
+	limits_uncount(f);
 	flow_use_path(f, NULL);
 	conn_leave(f);
 	tmpl_put(f->tmpl);

@@ -144,12 +144,11 @@ static enum frame_reason kind_of(const struct frame_open *o)
 	return REASON_NONE;
 }
 
-/* Everything that must be true before anything is kept for the sender. */
+/* Everything that must be true before anything is kept for the sender. @limit: the one that was reached. */
 static enum frame_reason admit(struct control *c, const struct arrival *a, const struct frame_open *o,
-			       struct peer **peer, struct ip_addr *dst)
+			       struct peer **peer, struct ip_addr *dst, enum verdict *limit)
 {
 	enum frame_reason reason = kind_of(o);
-	struct peer *p;
 
 	if (reason != REASON_NONE)
 		return reason;
@@ -162,37 +161,34 @@ static enum frame_reason admit(struct control *c, const struct arrival *a, const
 		c->drops[VERDICT_NOT_SERVED]++;
 		return reason;
 	}
-	p = peer_get(c, &a->peer);
-	if (!p) {
-		c->drops[VERDICT_LIMIT_PEERS]++;
+	*limit = limits_check(c, &a->peer, &o->src);
+	if (*limit != VERDICT_PASS)
 		return REASON_NO_RESOURCES;
-	}
-	if (p->flows >= c->cfg->limits.flows_per_peer) {
-		c->drops[VERDICT_LIMIT_PEER_FLOWS]++;
-		return REASON_NO_RESOURCES;
-	}
-	if (p->half_open >= c->cfg->limits.half_open_per_peer) {
-		c->drops[VERDICT_LIMIT_HALF_OPEN]++;
-		return REASON_NO_RESOURCES;
-	}
-	if (!peer_may_open(c, p)) {
-		c->drops[VERDICT_LIMIT_OPENS]++;
-		return REASON_NO_RESOURCES;
-	}
-	*peer = p;
+	*peer = peer_get(c, &a->peer);
+	if (!*peer)
+		return REASON_NO_RESOURCES; /* no memory */
+	limits_count_open(c, *peer);
 	return REASON_NONE;
 }
 
-static void log_refusal(struct control *c, const struct arrival *a, const struct frame_open *o, enum frame_reason reason)
+/* The client repeats its OPEN, and its program need not learn that others were faster. */
+static bool only_too_fast(enum verdict limit)
+{
+	return limit == VERDICT_LIMIT_OPENS || limit == VERDICT_LIMIT_AS_OPENS;
+}
+
+static void log_refusal(struct control *c, const struct arrival *a, const struct frame_open *o,
+			enum frame_reason reason, enum verdict limit)
 {
 	struct peer *p = peer_find(c, &a->peer);
 	char peer[SCION_ADDR_STRLEN], src[IP_ADDR_STRLEN];
 
-	if (!p || peer_log_ok(p))
+	if (p ? peer_log_ok(p) : answer_may_log(c))
 		log_info("refused OPEN of %s, client %s:%u to port %u: %s", scion_addr_str(&a->peer, peer),
 			 ip_addr_str(&o->src, src), o->src_port, o->dst_port,
 			 reason == REASON_NOT_ALLOWED ? "not in ingress.allow" :
 			 reason == REASON_NOT_SERVED  ? "not in ingress.serve" :
+			 limit != VERDICT_PASS	      ? verdict_sentence(limit) :
 							frame_reason_str((uint8_t)reason));
 }
 
@@ -204,8 +200,10 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	};
 	struct ctl_flow *f, *old;
 	struct tmpl *t;
-	int err = pool_get(c->pool, &a->peer, &o->src, c->cfg->limits.pool_addresses_per_peer, &key.remote);
+	int err;
 
+	flow_make_room(c, o->src_port, o->dst_port);
+	err = limits_pool_get(c, peer, &o->src, &key.remote);
 	*reason = REASON_NO_RESOURCES;
 	if (err < 0) {
 		c->drops[VERDICT_LIMIT_POOL]++;
@@ -216,7 +214,7 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 		flow_free(old); /* the client uses the ports again */
 	f = flow_new(c, &key, o->src_port, o->dst_port);
 	if (!f) {
-		pool_put(c->pool, &key.remote);
+		limits_pool_put(c, peer, &key.remote);
 		return NULL;
 	}
 	f->server = true;
@@ -226,8 +224,7 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	f->tun = ingress_tun(c);
 	f->epoch = o->epoch;
 	f->peer = peer;
-	peer->flows++;
-	peer->half_open++;
+	limits_count(f);
 	if (!f->tcp)
 		f->first_bytes = flow_payload(o->body, o->body_len);
 	flow_set_theirs(f, &o->from);
@@ -268,6 +265,7 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 {
 	struct frame_open o;
 	enum frame_reason reason;
+	enum verdict limit = VERDICT_PASS;
 	struct peer *peer = NULL;
 	struct ip_addr dst = { 0 };
 	struct ctl_flow *f;
@@ -282,14 +280,15 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 		open_again(f, a, &o);
 		return;
 	}
-	reason = admit(c, a, &o, &peer, &dst);
+	reason = admit(c, a, &o, &peer, &dst, &limit);
 	if (reason == REASON_NONE)
 		f = make_flow(c, a, &o, peer, &dst, &reason);
 	else
 		f = NULL;
 	if (!f) {
-		log_refusal(c, a, &o, reason);
-		reject(c, a, &o.from, NULL, reason);
+		log_refusal(c, a, &o, reason, limit);
+		if (!only_too_fast(limit))
+			reject(c, a, &o.from, NULL, reason);
 		return;
 	}
 	peer->opens_rx++;
@@ -417,8 +416,7 @@ void offering_confirmed(struct ctl_flow *f)
 {
 	f->confirmed = true;
 	flow_keep(f);
-	if (f->peer->half_open)
-		f->peer->half_open--;
+	limits_count(f);
 	if (!f->tcp)
 		datagrams_confirmed(f);
 	if (f->tcp && f->synack_len && f->accepted && f->state == FLOW_OPEN &&

@@ -314,7 +314,7 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 	f->isn = isn;
 	f->tun = m->tun;
 	f->peer = conn ? conn->peer : route_peer(c, route);
-	f->peer->flows++;
+	limits_count(f);
 	f->deadline_ms = f->created_ms + c->cfg->contact.open_deadline_ms;
 	f->rto_ms = OPEN_RTO_UNKNOWN_MS;
 	if (!conn)
@@ -390,6 +390,7 @@ static void open_tcp(struct control *c, const struct up_msg *m, const struct flo
 			      m->side ? "no route for it (routes[].to)" : "the ingress namespace is for servers only");
 		return;
 	}
+	flow_make_room(c, key->local_port, key->remote_port); /* before the connection is looked for: it may go with it */
 	if (o.mptcp == MPTCP_JOIN) {
 		kind = FLOW_SUB;
 		conn = o.has_token ? conn_by_token(c, m->side, o.token) : NULL;
@@ -447,6 +448,7 @@ void opening_packet(struct control *c, const struct up_msg *m, const struct ip_p
 			      m->side ? "no route for it (routes[].to)" : "the ingress namespace is for servers only");
 		return;
 	}
+	flow_make_room(c, key.local_port, key.remote_port);
 	open_new(c, m, &key, route, NULL, FLOW_DATAGRAM, 0);
 }
 

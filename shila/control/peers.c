@@ -26,13 +26,11 @@ struct peer *peer_find(struct control *c, const struct scion_addr *addr)
 /* A peer that is only there because it once opened a flow makes room for another one. */
 static bool forget_idle_peer(struct control *c)
 {
-	struct peer *p, *next, *oldest = NULL;
+	struct peer *oldest = c->idle;
 
-	HASH_ITER(hh, c->peers, p, next)
-		if (!p->configured && !p->flows && !p->set && (!oldest || p->heard_us < oldest->heard_us))
-			oldest = p;
 	if (!oldest)
 		return false;
+	limits_peer_gone(c, oldest);
 	HASH_DEL(c->peers, oldest);
 	peer_keep_no_more(c, oldest);
 	free(oldest);
@@ -53,19 +51,12 @@ struct peer *peer_get(struct control *c, const struct scion_addr *addr)
 	clean_addr(&p->addr, addr);
 	scion_addr_str(addr, p->text);
 	p->contact_port = c->cfg->contact.port;
+	if (!limits_peer_new(c, p)) {
+		free(p);
+		return NULL;
+	}
 	HASH_ADD(hh, c->peers, addr, sizeof(p->addr), p);
 	return p;
-}
-
-bool peer_may_open(struct control *c, struct peer *p)
-{
-	uint64_t second = control_now_ms(c) / 1000;
-
-	if (p->opens_second != second) {
-		p->opens_second = second;
-		p->opens_in_second = 0;
-	}
-	return p->opens_in_second++ < c->cfg->limits.opens_per_second_per_peer;
 }
 
 void peer_heard(struct peer *p)
@@ -203,6 +194,7 @@ void peers_free(struct control *c)
 			path_put(pp->path);
 			free(pp);
 		}
+		limits_peer_gone(c, p);
 		HASH_DEL(c->peers, p);
 		free(p);
 	}

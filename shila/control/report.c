@@ -361,46 +361,38 @@ static json_t *routes_json(struct control *c)
 	return list;
 }
 
-json_t *report_limit(const char *name, uint64_t limit, uint64_t used, uint64_t refused)
+json_t *report_limit(const char *name, uint64_t limit, uint64_t used, uint64_t worst, uint64_t refused)
 {
-	return json_pack("{s:s, s:I, s:I, s:I}", "name", name, "limit", (json_int_t)limit, "used",
-			 (json_int_t)used, "refused", (json_int_t)refused);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I}", "name", name, "limit", (json_int_t)limit, "used",
+			 (json_int_t)used, "worst", (json_int_t)worst, "refused", (json_int_t)refused);
 }
 
 static json_t *limits_json(struct control *c)
 {
 	const struct config_limits *l = &c->cfg->limits;
 	json_t *list = json_array();
-	uint64_t flows = 0, most = 0, half = 0, paths = 0, left_out = 0;
-	struct peer *p, *next;
+	uint64_t flows = 0, paths = 0, left_out = 0;
 	struct path_set *s, *s_next;
+	struct limit_use use;
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++)
-		flows = c->flows_used[w] > flows ? c->flows_used[w] : flows;
-	HASH_ITER(hh, c->peers, p, next) {
-		most = p->flows > most ? p->flows : most;
-		half = p->half_open > half ? p->half_open : half;
-	}
+		if (c->flows_used[w] - c->num_lingering[w] > flows)
+			flows = c->flows_used[w] - c->num_lingering[w];
 	HASH_ITER(hh, c->sets, s, s_next) {
 		paths = s->num_paths > paths ? s->num_paths : paths;
 		left_out += s->left_out;
 	}
-	json_array_append_new(list, report_limit("flows", l->flows, flows, drop_count(c, VERDICT_LIMIT_FLOWS)));
-	json_array_append_new(list, report_limit("flows_per_peer", l->flows_per_peer, most,
-					       drop_count(c, VERDICT_LIMIT_PEER_FLOWS)));
-	json_array_append_new(list, report_limit("half_open_per_peer", l->half_open_per_peer, half,
-					       drop_count(c, VERDICT_LIMIT_HALF_OPEN)));
-	json_array_append_new(list, report_limit("opens_per_second_per_peer", l->opens_per_second_per_peer, 0,
-					       drop_count(c, VERDICT_LIMIT_OPENS)));
-	json_array_append_new(list, report_limit("pool_addresses_per_peer", l->pool_addresses_per_peer,
-					       pool_used(c->pool), drop_count(c, VERDICT_LIMIT_POOL)));
-	json_array_append_new(list, report_limit("control_queue", l->control_queue, 0,
-					       drop_count(c, VERDICT_CONTROL_FULL)));
-	json_array_append_new(list, report_limit("held_syns", l->held_syns, c->held, drop_count(c, VERDICT_LIMIT_HELD)));
-	json_array_append_new(list, report_limit("peers", l->peers, HASH_COUNT(c->peers),
-					       drop_count(c, VERDICT_LIMIT_PEERS)));
-	json_array_append_new(list, report_limit("paths_per_as", l->paths_per_as, paths, left_out));
-	json_array_append_new(list, report_limit("kept_paths", l->kept_paths, c->s.store ? store_paths_used(c->s.store) : 0,
+	json_array_append_new(list, report_limit("flows", l->flows, flows, c->flows_peak, drop_count(c, VERDICT_LIMIT_FLOWS)));
+	for (size_t i = 0; limits_next(c, i, &use); i++)
+		json_array_append_new(list, report_limit(use.name, use.limit, use.used,
+							 use.worst > use.used ? use.worst : use.used,
+							 drop_count(c, use.verdict)));
+	json_array_append_new(list, report_limit("control_queue", l->control_queue, 0, 0, drop_count(c, VERDICT_CONTROL_FULL)));
+	json_array_append_new(list, report_limit("held_syns", l->held_syns, c->held, c->held_peak,
+						 drop_count(c, VERDICT_LIMIT_HELD)));
+	json_array_append_new(list, report_limit("paths_per_as", l->paths_per_as, paths, paths, left_out));
+	paths = c->s.store ? store_paths_used(c->s.store) : 0;
+	json_array_append_new(list, report_limit("kept_paths", l->kept_paths, paths, paths,
 					       c->s.store ? store_lacks(c->s.store) : 0));
 	return list;
 }

@@ -188,21 +188,20 @@ static const char *resume_flow(struct resume *r, const struct store_flow *saved)
 	peer = resume_peer(c, sp);
 	if (!peer)
 		return "limits.peers is reached";
-	if (s.server && pool_restore(c->pool, &sp->addr, &s.client, &s.key.remote) < 0)
+	if (s.server && limits_pool_restore(c, peer, &s.client, &s.key.remote) < 0)
 		return "its address is no longer in ingress.pool";
 	f = flow_resume(c, &s);
 	if (!f) {
 		if (s.server)
-			pool_put(c->pool, &s.key.remote);
+			limits_pool_put(c, peer, &s.key.remote);
 		return "no memory, or limits.flows is smaller now";
 	}
 	f->tun = (uint8_t)tun;
 	f->peer = peer;
-	peer->flows++;
+	limits_count(f);
 	if (f->server) {
 		f->pool_address = f->key.remote;
 		f->client = s.client;
-		peer->half_open += !f->confirmed;
 	} else if (!join_conn(f, &s, route)) {
 		flow_free(f);
 		return "no memory";

@@ -282,3 +282,10 @@ uint64_t pool_used(const struct pool *p)
 {
 	return HASH_CNT(by_client, p->by_client);
 }
+
+bool pool_has(const struct pool *p, const struct scion_addr *peer, const struct ip_addr *client)
+{
+	struct client_key key = client_key(peer, client);
+
+	return by_client(p, &key) != NULL;
+}

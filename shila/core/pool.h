@@ -4,6 +4,7 @@
 
 #include "shila/wire/scion_addr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,9 @@ int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr
  */
 int pool_restore(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client,
 		 const struct ip_addr *address);
+
+/* pool_has() - Whether this client has an address. */
+bool pool_has(const struct pool *p, const struct scion_addr *peer, const struct ip_addr *client);
 
 /* pool_put() - One use less; with the last the address is free again. */
 void pool_put(struct pool *p, const struct ip_addr *address);

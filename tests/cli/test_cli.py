@@ -48,7 +48,7 @@ STATUS = {
     "ingress": {"namespace": "shila-ingress", "interface": "shila-i0", "addresses": ["10.70.0.9"],
                 "pool_used": 3, "pool_size": 65534},
     "flows": 4, "routes": [{"to": "10.70.1.0/24", "via": ["[1-64513,10.13.0.2]:31654"]}],
-    "limits": [{"name": "flows", "limit": 65536, "used": 4, "refused": 0}],
+    "limits": [{"name": "flows", "limit": 65536, "used": 4, "worst": 9, "refused": 0}],
     "counters": {"tun_trains_in": 7, "tun_trains_out": 0}, "drops": {"drop.no_route": 1},
 }
 
