@@ -362,7 +362,7 @@ void opening_related(struct control *c, const struct ctl_flow *parent, const str
 	f->invited = true;
 	f->tun = parent->tun;
 	f->peer = parent->peer;
-	f->peer->flows++;
+	limits_count(f);
 	f->deadline_ms = f->created_ms + c->cfg->contact.open_deadline_ms;
 	conn = conn_new(f, parent->conn->route);
 	if (!conn) {
