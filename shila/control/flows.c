@@ -344,9 +344,11 @@ void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
 		.hot = flow_kept_hot(f),
 		.own_hot = *hot,
 	};
+	uint64_t now = control_now_ms(f->control), last = hot->last_s * 1000ull;
+	uint64_t idle = last && last < now ? now - last : 0;
 
-	/* How long it had been idle is not kept: it starts anew. */
-	atomic_init(&w.stats.tx_ms, control_now_ms(f->control));
+	/* A daemon of before last_s did not keep how long it had been idle: it starts anew. */
+	atomic_init(&w.stats.tx_ms, now - idle);
 	worker_adopt(f->control->workers[f->worker], f->slot, &w);
 	f->installed = true;
 	if (f->server && !f->tcp)
@@ -355,7 +357,7 @@ void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
 	if (f->state == FLOW_LINGER)
 		linger(f);
 	else
-		flow_timer(f, f->server && !f->confirmed ? OFFER_DEADLINE_MS : FLOW_IDLE_MS);
+		flow_timer(f, f->server && !f->confirmed ? OFFER_DEADLINE_MS : idle < FLOW_IDLE_MS ? FLOW_IDLE_MS - idle : 1);
 }
 
 void flow_saw(struct control *c, const struct up_msg *m)

@@ -139,7 +139,7 @@ struct flow_hot *flow_kept_hot(struct ctl_flow *f)
 {
 	struct store *store = f->control->s.store;
 
-	return store && f->tcp ? store_flow_hot(store, (uint8_t)f->worker, f->slot) : NULL;
+	return store ? store_flow_hot(store, (uint8_t)f->worker, f->slot) : NULL;
 }
 
 /* ---- no room ---- */

@@ -35,8 +35,8 @@ enum {
 };
 
 /*
- * TCP: what both directions of a flow reached; for RST, and to check frames of a newer epoch. Written by the
- * worker only, into the state file if there is one, so that it outlives the daemon.
+ * TCP: what both directions of a flow reached; for RST, and to check frames of a newer epoch. All: when it was used
+ * last. Written by the worker only, into the state file if there is one, so that it outlives the daemon.
  */
 struct flow_hot {
 	uint32_t out_next; /* one beyond the highest sequence number sent */
@@ -45,6 +45,7 @@ struct flow_hot {
 	uint32_t out_ack;  /* last ack sent: where the local kernel is */
 	uint8_t known;	   /* FLOW_KNOWS_*: which of the first three are */
 	uint8_t reserved[3];
+	uint32_t last_s;   /* when the last packet came or went, CLOCK_MONOTONIC; 0: not known */
 };
 
 enum { FLOW_KNOWS_OUT = 0x01, FLOW_KNOWS_IN = 0x02, FLOW_KNOWS_ACK = 0x04 };

@@ -248,6 +248,7 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 	flow_count(&f->stats.rx_wire_bytes, wire);
 	flow_count(&f->stats.rx_segments, 1);
 	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
+	f->hot->last_s = (uint32_t)(now_ms / 1000);
 	merge(in, f, &thin, r->p, len, pkt->traffic_class);
 	return v;
 }
@@ -437,6 +438,7 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 	if (h.type == FRAME_DATA)
 		return take_data(in, f, pkt, &h, &r, wire, now_ms);
 	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
+	f->hot->last_s = (uint32_t)(now_ms / 1000);
 	if (f->server)
 		f->saw |= FLOW_SAW_HEARD;
 	if (h.type == FRAME_ALIVE)

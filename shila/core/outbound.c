@@ -31,6 +31,7 @@ static void count(struct flow *f, uint64_t now_ms, uint64_t payload, uint64_t wi
 	flow_count(&f->stats.tx_wire_bytes, wire);
 	flow_count(&f->stats.tx_segments, segments);
 	atomic_store_explicit(&f->stats.tx_ms, now_ms, memory_order_relaxed);
+	f->hot->last_s = (uint32_t)(now_ms / 1000);
 }
 
 static void track(struct flow *f, const struct tcp_hdr *tcp, uint32_t payload)

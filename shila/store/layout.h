@@ -15,9 +15,14 @@
  *     4096     peers, then paths, then flows of worker 0, 1, ..: each table begins on a page
  */
 
+/*
+ * Version 2 has flow_hot.last_s where version 1 has nothing. A build with the version before (tests) keeps the
+ * layout of this one: it writes its number, and neither reads nor tells what is newer.
+ */
 #ifndef STORE_VERSION
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #endif
+#define STORE_OLDEST (STORE_VERSION > 1 ? STORE_VERSION - 1 : 1) /* that is read */
 
 #define STORE_MAGIC	 "shilaflw"
 #define STORE_BYTE_ORDER 0x01020304u
@@ -168,7 +173,6 @@ struct disk_flow {
 	uint8_t saw;	      /* FLOW_SAW_*, as far as control was told */
 	uint8_t epoch, tun;
 	struct flow_hot hot; /* the worker's, in place and at any time: not under the check */
-	uint32_t reserved;
 };
 
 #define STORE_FLOW_COLD offsetof(struct disk_flow, hot)
@@ -205,7 +209,8 @@ _Static_assert(offsetof(struct flow_hot, in_next) == 4, "");
 _Static_assert(offsetof(struct flow_hot, in_ack) == 8, "");
 _Static_assert(offsetof(struct flow_hot, out_ack) == 12, "");
 _Static_assert(offsetof(struct flow_hot, known) == 16, "");
-_Static_assert(sizeof(struct flow_hot) == 20, "");
+_Static_assert(offsetof(struct flow_hot, last_s) == 20, "");
+_Static_assert(sizeof(struct flow_hot) == 24, "");
 _Static_assert(FLOW_KNOWS_OUT == 1 && FLOW_KNOWS_IN == 2 && FLOW_KNOWS_ACK == 4, "");
 _Static_assert(FLOW_MAIN == 1 && FLOW_SUB == 2 && FLOW_PLAIN == 3 && FLOW_DATAGRAM == 4, "");
 

@@ -77,9 +77,9 @@ static int load_header(struct file *f, struct store_saved *out, char *why)
 		return bad(why, "it was written by a machine with another byte order");
 	if (h.byte_order != STORE_BYTE_ORDER)
 		return bad(why, "its header is damaged");
-	if (h.version != STORE_VERSION) {
-		snprintf(why, STORE_WHY_LEN, "it has layout version %" PRIu32 ", this shilad reads version %d", h.version,
-			 STORE_VERSION);
+	if (h.version < STORE_OLDEST || h.version > STORE_VERSION) {
+		snprintf(why, STORE_WHY_LEN, "it has layout version %" PRIu32 ", this shilad reads %d to %d", h.version,
+			 STORE_OLDEST, STORE_VERSION);
 		return -EPROTONOSUPPORT;
 	}
 	out->bad_records += !find_undo(f);

@@ -387,5 +387,7 @@ int store_flow_parse(const struct disk_flow *d, uint32_t version, uint8_t worker
 	/* Not under the check: what this version does not know is not known. */
 	out->hot.known &= FLOW_KNOWS_OUT | FLOW_KNOWS_IN | FLOW_KNOWS_ACK;
 	memset(out->hot.reserved, 0, sizeof(out->hot.reserved));
+	if (version < 2)
+		out->hot.last_s = 0;
 	return 1;
 }

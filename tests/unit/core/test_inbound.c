@@ -103,6 +103,7 @@ static void test_merge(void)
 		uint16_t partial = csum_fold(inet_csum_pseudo(pkt.src, pkt.dst, pkt.addr_len, 6, w->len - ip_len));
 		CHECK("sum of the pseudo header", !memcmp(w->pkt + ip_len + 16, &partial, 2));
 		CHECK("seen", p.s->saw == (FLOW_SAW_FIN_IN | FLOW_SAW_HEARD) && p.s->hot->in_next == 0xffffffffu - 500 + 2401);
+		CHECK("when, in seconds", p.s->hot->last_s == 1);
 		CHECK("counted", flow_counter(&p.s->stats.rx_bytes) == 2400 && flow_counter(&p.s->stats.rx_segments) == 3);
 		drop();
 		finish();

@@ -113,6 +113,7 @@ static void test_split(void)
 		}
 		CHECK("one beyond the last byte that was sent",
 		      p.c->hot->known & FLOW_KNOWS_OUT && p.c->hot->out_next == 0xfffff000 + 65000);
+		CHECK("when, in seconds", p.c->hot->last_s == 1);
 		finish();
 	}
 }

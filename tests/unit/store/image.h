@@ -81,7 +81,8 @@ static inline void image_make(struct image *m)
 
 		if (!store_flow_build(&f, image_flow(m, slot)))
 			abort();
-		image_flow(m, slot)->hot = (struct flow_hot){ 1000 + slot, 2000 + slot, 3000 + slot, 4000 + slot, 7 };
+		image_flow(m, slot)->hot = (struct flow_hot){ 1000 + slot, 2000 + slot, 3000 + slot, 4000 + slot, 7, { 0 },
+							       5000 + slot };
 	}
 }
 

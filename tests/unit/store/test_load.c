@@ -390,6 +390,29 @@ static void test_undo(void)
 	end();
 }
 
+static void test_version_before(void)
+{
+	struct store_saved s;
+	bool ok;
+
+	begin();
+	CHECK("this one has all", good.version == 2 && good.flows[0].hot.last_s == 5001);
+	image_header(&m)->version = 1;
+	image_seal_header(&m);
+	CHECK("read", !load(m.bytes, sizeof(m.bytes), &s) && s.version == 1);
+	CHECK("all records are as they were", !s.bad_records && !missing(&s, &ok) && ok);
+	CHECK("sequence numbers, too", s.flows[2].hot.in_next == 2003 && s.flows[2].hot.known == 7);
+	CHECK("what it did not have is not guessed", !s.flows[0].hot.last_s);
+	store_saved_free(&s);
+	image_header(&m)->version = 3;
+	image_seal_header(&m);
+	CHECK("a later one is refused", load(m.bytes, sizeof(m.bytes), &s) == -EPROTONOSUPPORT);
+	CHECK("naming both", !strcmp(why, "it has layout version 3, this shilad reads 1 to 2"));
+	image_header(&m)->version = 1; /* and not by chance: the check value knows the version */
+	CHECK("nor under another number", load(m.bytes, sizeof(m.bytes), &s) == -EBADMSG);
+	end();
+}
+
 static void put_file(const void *bytes, size_t len)
 {
 	char name[128];
@@ -442,6 +465,7 @@ const struct unit_test unit_tests[] = {
 	{ "two flows of one key", test_doubles },
 	{ "sequence numbers", test_hot },
 	{ "undo", test_undo },
+	{ "the version before", test_version_before },
 	{ "files", test_files },
 	{ 0 },
 };

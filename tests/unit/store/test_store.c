@@ -134,7 +134,8 @@ static void test_round_trip(void)
 	for (int i = 0; i < 6; i++)
 		CHECK("put", store_flow_put(s, &flows[i]));
 	hot = store_flow_hot(s, 1, 1);
-	*hot = (struct flow_hot){ 0x11111111, 0x22222222, 0x33333333, 0x44444444, FLOW_KNOWS_OUT | FLOW_KNOWS_ACK };
+	*hot = (struct flow_hot){ 0x11111111, 0x22222222, 0x33333333, 0x44444444, FLOW_KNOWS_OUT | FLOW_KNOWS_ACK,
+				 .last_s = 0x55555555 };
 	flows[2].epoch++;
 	CHECK("put again", store_flow_put(s, &flows[2]));
 	CHECK("the worker's part is left alone", hot->out_ack == 0x44444444);
