@@ -372,10 +372,22 @@ static void on_rpc_closed(void *ctx)
 	(void)ctx;
 }
 
-static void close_rest(struct daemon *d)
+/* A second Ctrl-C must not interrupt the tidying up: closing the handles would bring back its default. */
+static void ignore_signals(struct daemon *d)
 {
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	for (int i = 0; i < 2; i++)
 		uv_close((uv_handle_t *)&d->signals[i], NULL);
+}
+
+static void close_rest(struct daemon *d)
+{
+	ignore_signals(d);
 	uv_close((uv_handle_t *)&d->retry, NULL);
 	if (d->rpc)
 		rpc_close(d->rpc, on_rpc_closed, d);
