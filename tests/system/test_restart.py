@@ -84,6 +84,190 @@ class Restarts(SystemTest):
               file=sys.stderr)
         self.assertTrue(answer["ok"], answer)
 
+    def test_while_opening(self):
+        """Connections that are opened and closed all the time, many at once."""
+        h1, h2 = self.h1, self.h2
+        h2.serve(8002)
+        script = ("import sys, json; sys.path.insert(0, sys.argv[1]); import traffic; n = 0\n"
+                  "import time; end = time.monotonic() + 14\n"
+                  "while time.monotonic() < end:\n"
+                  "    assert traffic.get(sys.argv[2], 8002, 20000)['ok']; n += 1\n"
+                  "print(n)")
+        clients = [h1.spawn([sys.executable, "-B", "-c", script, TOOLS, h2.address(4 if i % 2 else 6)],
+                            mptcp=i % 3 > 0) for i in range(6)]
+        for how, hosts in (("kill", [h1]), ("kill", [h2]), ("term", [h1, h2]), ("kill", [h1, h2]), ("term", [h2])):
+            time.sleep(1.5)
+            self.end(how, hosts)
+            self.start(hosts)
+        done = [int(c.finish(60).split()[-1]) for c in clients]
+        print(f"connections of {len(done)} clients: {done}", file=sys.stderr)
+        self.assertTrue(all(n >= 5 for n in done), done)
+
+    def test_pause(self):
+        """How long nothing is heard: the time without a daemon, and less than a second more."""
+        h1, h2 = self.h1, self.h2
+        h2.serve(8001)
+        beat = h1.spawn_traffic("beat", h2.address(4), 8001, 60)
+        wait_for(lambda: h1.flows(state="open"), 10)
+        gone = 0
+        for host in (h1, h2, h1, h2):
+            time.sleep(1)
+            began = time.monotonic()
+            host.detach()
+            host.start()
+            gone = max(gone, time.monotonic() - began)
+        time.sleep(1)
+        beat.send_signal(signal.SIGTERM)
+        answer = traffic_answer(beat.finish(30))
+        print(f"without a daemon {gone:.2f} s, longest pause {answer['longest']:.2f} s", file=sys.stderr)
+        self.assertTrue(answer["ok"], answer)
+        self.assertLess(answer["longest"], gone + 1)
+
+
+class Left(SystemTest):
+    """What a start does with what it finds."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.keep(Lab(topology="parallel", links=2))
+        cls.h2 = cls.keep(Shilad(cls.lab, "h2"))
+        cls.h2.serve(8000)
+
+    def setUp(self):
+        self.h1 = self.use(Shilad(self.lab, "h1"))
+        self.h1.wait_paths(2)
+        self.file = os.path.join(self.h1.state_dir, "flows")
+
+    def hold(self):
+        client = self.h1.spawn_traffic("hold", self.h2.address(4), 8000, mptcp=False)
+        wait_for(lambda: "connected" in client.output(), 10)
+        return client
+
+    def works(self):
+        self.h1.wait_paths(2, None)
+        answer = self.h1.traffic("get", self.h2.address(4), 8000, 1 << 20)
+        self.assertTrue(answer["ok"], answer)
+
+    def refused(self, damage, message):
+        client = self.hold()
+        self.h1.detach()
+        with open(self.file, "r+b") as f:
+            damage(f)
+        self.h1.log_mark()
+        self.h1.start()
+        lines = [line for line in self.h1.log().splitlines() if " warn " in line]
+        self.assertEqual(len(lines), 1, lines)
+        self.assertRegex(lines[0], message)
+        self.assertTrue(os.path.exists(self.file + ".refused"))
+        self.assertEqual(self.h1.flows(), [])
+        # The programs of both sides learn of it with their next byte, those here at once if the peer speaks.
+        client.close()
+        self.works()
+
+    def test_truncated(self):
+        self.refused(lambda f: f.truncate(5000), "5000 bytes long, and [0-9]+ by its header")
+
+    def test_empty(self):
+        self.refused(lambda f: f.truncate(0), "set aside")
+
+    def test_damaged_header(self):
+        def damage(f):
+            f.seek(64)
+            f.write(b"\xff\xff\xff")
+        self.refused(damage, "damaged|header")
+
+    def test_foreign(self):
+        self.refused(lambda f: (f.truncate(0), f.write(b"PK\x03\x04 something else" * 1000)), "not a state file|foreign")
+
+    def test_unknown_version(self):
+        def damage(f):
+            f.seek(12)
+            f.write((99).to_bytes(4, sys.byteorder))
+        self.refused(damage, "version 99")
+
+    def test_damaged_record(self):
+        """One record is lost, the others go on."""
+        clients = [self.hold() for _ in range(3)]
+        self.h1.detach()
+        with open(self.file, "r+b") as f:
+            content = f.read()
+            # The client's address and port of the second connection, as they stand in its record.
+            place = content.find(bytes([10, 7, 1, 1]) + bytes(12) + bytes([10, 70, 2, 1]))
+            self.assertGreater(place, 4096)
+            f.seek(place)
+            f.write(b"\x0b")
+        self.h1.log_mark()
+        self.h1.start()
+        self.assertRegex(self.h1.log(), r"1 damaged record left out")
+        self.assertEqual(self.h1.counter("flows_resumed"), 2)
+        for client in clients:
+            client.close()
+
+    def test_route_removed(self):
+        client = self.hold()
+        self.h1.detach()
+        self.h1.config["routes"] = [r for r in self.h1.config["routes"] if ":" in r["to"]]
+        self.h1.write_config()
+        self.h1.start()
+        self.assertRegex(self.h1.log(), "cannot go on, and will be reset: the configuration no longer allows it")
+        self.assertEqual(self.h1.counter("flows_not_resumed"), 1)
+        client.close()
+
+    def test_workers_changed(self):
+        self.h1.detach()
+        self.h1.config["workers"] = 1
+        self.h1.write_config()
+        self.h1.start()
+        self.assertRegex(self.h1.log(), "workers: 1 takes effect at the next clean start")
+        self.assertEqual(self.h1.rpc("status")["workers"], 2)
+        self.works()
+        self.h1.stop()
+        self.h1.start()
+        self.assertEqual(self.h1.rpc("status")["workers"], 1)
+
+    def test_without_scion_daemon(self):
+        """Flows go on, and new ones start, with the paths that were known."""
+        client = self.hold()
+        self.h1.detach()
+        daemon = self.h1.config["scion"]["daemon"]
+        self.h1.config["scion"]["daemon"] = "127.0.0.1:9"
+        self.h1.write_config()
+        self.h1.start()
+        self.assertEqual(self.h1.counter("flows_resumed"), 1)
+        self.works()
+        self.assertEqual(self.h1.rpc("status")["scion_daemon"]["state"], "down")
+        self.h1.detach()
+        self.h1.config["scion"]["daemon"] = daemon
+        self.h1.write_config()
+        self.h1.start()
+        self.assertEqual(self.h1.counter("flows_not_resumed"), 0)
+        wait_for(lambda: self.h1.rpc("status")["scion_daemon"]["state"] == "up", 10)
+        self.assertIsNone(client.poll())
+        client.close()
+
+    def test_port_taken(self):
+        client = self.hold()
+        port = self.h1.rpc("status")["worker_ports"][0]
+        self.h1.detach()
+        blocker = self.use(spawn(self.lab.inside("h1", [sys.executable, "-c",
+                           f"import socket,time;s=socket.socket(2,2);s.bind(('0.0.0.0',{port}));print(1,flush=True);"
+                           "time.sleep(60)"])))
+        wait_for(blocker.output, 5)
+        self.h1.start()
+        self.assertRegex(self.h1.log(), f"{port}, which the daemon before had: .*connections cannot go on")
+        self.works()
+        client.close()
+
+    def test_datagrams(self):
+        ping = self.h1.spawn(["ping", "-i", "0.2", "-c", 30, self.h2.address(4)])
+        wait_for(lambda: "bytes from" in ping.output(), 10)
+        for host in (self.h1, self.h2):
+            host.detach()
+            host.start()
+            self.assertEqual(host.counter("flows_not_resumed"), 0)
+        self.assertRegex(ping.finish(30, code=None), r"\D0 errors|\d+ received")
+        self.assertEqual(len(self.h1.flows(role="datagram")), 1)
+
 
 if __name__ == "__main__":
     main()
