@@ -300,6 +300,18 @@ static void show_scion(const struct screen *s, const json_t *scion)
 	line(s, "SCION", state_style(state), text);
 }
 
+/* Only if a restart would lose something. */
+static void show_state_file(const struct screen *s, const json_t *file)
+{
+	const char *error = json_string_value(json_object_get(file, "error"));
+	char text[TEXT_LEN];
+
+	if (!error)
+		return;
+	snprintf(text, sizeof(text), "%s: connections may not survive a restart", error);
+	line(s, "state file", STYLE_BAD, text);
+}
+
 static void show_routes(const struct screen *s, const json_t *routes)
 {
 	char a[64], b[TEXT_LEN], text[TEXT_LEN + 128];
@@ -324,6 +336,7 @@ void show_status(const struct screen *s, const json_t *status)
 		return;
 	show_host(s, status);
 	show_scion(s, json_object_get(status, "scion_daemon"));
+	show_state_file(s, json_object_get(status, "state_file"));
 	show_roles(s, status);
 	show_routes(s, json_object_get(status, "routes"));
 	line(s, "flows", STYLE_PLAIN,
