@@ -309,7 +309,7 @@ static void show_state_file(const struct screen *s, const json_t *file)
 	if (!error)
 		return;
 	snprintf(text, sizeof(text), "%s: connections may not survive a restart", error);
-	line(s, "state file", STYLE_BAD, text);
+	line(s, "state file", STYLE_WARN, text);
 }
 
 static void show_routes(const struct screen *s, const json_t *routes)
