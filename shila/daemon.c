@@ -494,8 +494,15 @@ int daemon_run(const struct config *cfg)
 	if (err < 0)
 		goto free_daemon;
 	err = state_open(cfg->state, &d->state, why);
+	if (err == -EBADMSG) {
+		log_warn("%s; it is set aside as owned.json.refused: what an earlier daemon made is not known any more",
+			 why);
+		state_set_aside(cfg->state);
+		err = state_open(cfg->state, &d->state, why);
+	}
 	if (err < 0)
 		goto free_daemon;
+	why[0] = '\0';
 	snprintf(d->state.control, sizeof(d->state.control), "%s", cfg->control);
 	err = start_loop(d, why);
 	if (err < 0)

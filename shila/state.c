@@ -167,7 +167,7 @@ int state_open(const char *dir, struct state *out, char *why)
 	o = json_load_file(file_name(&s, "owned.json", file), 0, &je);
 	if (!o && access(file, F_OK) == 0) {
 		err = -EBADMSG;
-		snprintf(why, STATE_WHY_LEN, "%s:%d: %.40s; if nothing of shila is left, remove it", file,
+		snprintf(why, STATE_WHY_LEN, "%s:%d: %.40s", file,
 			 je.line, je.text);
 		goto close_lock;
 	}
@@ -227,9 +227,18 @@ int state_save(const struct state *s, char *why)
 	return err;
 }
 
+void state_set_aside(const char *dir)
+{
+	char from[160], to[176];
+
+	snprintf(from, sizeof(from), "%s/owned.json", dir);
+	snprintf(to, sizeof(to), "%s.refused", from);
+	rename(from, to);
+}
+
 void state_forget(struct state *s)
 {
-	static const char *const names[] = { "owned.json.new", "owned.json", "lock" };
+	static const char *const names[] = { "owned.json.new", "owned.json.refused", "owned.json", "lock" };
 	char file[160];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

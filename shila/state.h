@@ -45,6 +45,8 @@ struct state {
  * Return: 0; -EBUSY if a daemon holds it; -EBADMSG if the file is not ours; -errno. @why: a sentence.
  */
 int state_open(const char *dir, struct state *out, char *why);
+/* state_set_aside() - Keep a file that was refused as owned.json.refused, so that state_open() starts from nothing. */
+void state_set_aside(const char *dir);
 int state_save(const struct state *s, char *why);
 /* state_forget() - Remove file and directory: everything was cleaned up. */
 void state_forget(struct state *s);

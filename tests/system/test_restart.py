@@ -185,6 +185,17 @@ class Left(SystemTest):
             f.write((99).to_bytes(4, sys.byteorder))
         self.refused(damage, "version 99")
 
+    def test_damaged_list(self):
+        """owned.json: whose devices are there is not known, so they are not touched."""
+        self.h1.stop()
+        os.makedirs(self.h1.state_dir)
+        with open(os.path.join(self.h1.state_dir, "owned.json"), "w", encoding="utf-8") as f:
+            f.write("{\"version\": 1, ")
+        self.h1.log_mark()
+        self.h1.start()
+        self.assertRegex(self.h1.log(), "owned.json:1: .*set aside as owned.json.refused")
+        self.works()
+
     def test_damaged_record(self):
         """One record is lost, the others go on."""
         clients = [self.hold() for _ in range(3)]
