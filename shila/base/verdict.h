@@ -35,6 +35,7 @@
 	X(FRAGMENT_LOST, "drop.fragment_lost", "one half of a datagram, the other never came")     \
 	X(NO_ROUTE, "drop.no_route", "no route of the configuration for this destination")         \
 	X(NO_PATH, "drop.no_path", "no SCION path to the peer")                                    \
+	X(PEER_LIMIT, "drop.peer_limit", "the peer refused a flow because of one of its limits")   \
 	X(NO_FLOW, "drop.no_flow", "a TCP segment that belongs to no flow")                        \
 	X(NOT_ALLOWED, "drop.not_allowed", "the peer is not in ingress.allow")                     \
 	X(NOT_SERVED, "drop.not_served", "the port is not in ingress.serve")                       \

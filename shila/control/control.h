@@ -383,6 +383,8 @@ void dispatch_contact(uv_poll_t *handle, int status, int events);
 /* ---- flows.c ---- */
 /* flow_make_room() - The oldest flow that lingers goes, if its worker has no other place. */
 void flow_make_room(struct control *c, uint16_t port_a, uint16_t port_b);
+/* Frees one that lingers, for what it holds; false: none does. */
+bool flow_forget_lingering(struct control *c);
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b);
 /* flow_resume() - The flow of an earlier daemon, in its slot; NULL: no memory, or there is one. */
 struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s);

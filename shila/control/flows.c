@@ -96,6 +96,17 @@ void flow_make_room(struct control *c, uint16_t port_a, uint16_t port_b)
 		flow_free(c->lingering[w]);
 }
 
+bool flow_forget_lingering(struct control *c)
+{
+	for (unsigned int w = 0; w < c->s.num_workers; w++) {
+		if (c->lingering[w]) {
+			flow_free(c->lingering[w]);
+			return true;
+		}
+	}
+	return false;
+}
+
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b)
 {
 	unsigned int w = control_worker_of(c, port_a, port_b);

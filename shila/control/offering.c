@@ -193,7 +193,8 @@ static void log_refusal(struct control *c, const struct arrival *a, const struct
 }
 
 static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, const struct frame_open *o,
-				  struct peer *peer, const struct ip_addr *dst, enum frame_reason *reason)
+				  struct peer *peer, const struct ip_addr *dst, enum frame_reason *reason,
+				  enum verdict *limit)
 {
 	struct flow_key key = {
 		.proto = o->proto, .local = *dst, .local_port = o->dst_port, .remote_port = o->src_port,
@@ -204,8 +205,11 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 
 	flow_make_room(c, o->src_port, o->dst_port);
 	err = limits_pool_get(c, peer, &o->src, &key.remote);
+	while (err == -ENOSPC && flow_forget_lingering(c)) /* addresses of connections that have ended */
+		err = limits_pool_get(c, peer, &o->src, &key.remote);
 	*reason = REASON_NO_RESOURCES;
 	if (err < 0) {
+		*limit = VERDICT_LIMIT_POOL;
 		c->drops[VERDICT_LIMIT_POOL]++;
 		return NULL;
 	}
@@ -214,6 +218,7 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 		flow_free(old); /* the client uses the ports again */
 	f = flow_new(c, &key, o->src_port, o->dst_port);
 	if (!f) {
+		*limit = VERDICT_LIMIT_FLOWS;
 		limits_pool_put(c, peer, &key.remote);
 		return NULL;
 	}
@@ -282,7 +287,7 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 	}
 	reason = admit(c, a, &o, &peer, &dst, &limit);
 	if (reason == REASON_NONE)
-		f = make_flow(c, a, &o, peer, &dst, &reason);
+		f = make_flow(c, a, &o, peer, &dst, &reason, &limit);
 	else
 		f = NULL;
 	if (!f) {

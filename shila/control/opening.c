@@ -639,6 +639,9 @@ void opening_reject(struct control *c, const struct arrival *a, const struct fra
 		else
 			flow_refuse_reset(f, -1, "nobody listens on this port at the peer");
 		return;
+	case REASON_NO_RESOURCES:
+		flow_refuse(f, VERDICT_PEER_LIMIT, INET_UNREACH_HOST, frame_reason_str(e.reason));
+		return;
 	case REASON_NO_MAIN_FLOW:
 		flow_refuse_reset(f, MPTCP_RST_ERROR, frame_reason_str(e.reason));
 		return;
