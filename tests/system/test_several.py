@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several clients and servers, other topologies, other address families."""
 
+import sys
+
 from harness import *  # noqa: F403
 
 BYTES = 6 << 20
@@ -29,6 +31,36 @@ class Transfers(SystemTest):
             for g in flows[:i]:
                 self.assertFalse(links_of(f) & links_of(g), (f["path"], g["path"]))
         p.close()
+
+
+# The same ports from the same private address: UDP and TCP, what comes back is what was sent, and from where.
+FROM_PORT = """
+import hashlib, socket, sys
+host, port, mine, word = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+data = hashlib.shake_128(word.encode()).digest(1000)
+u = socket.socket(family, socket.SOCK_DGRAM)
+u.bind(("", mine))
+u.connect((host, port))
+u.settimeout(5)
+t = socket.socket(family)
+t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+t.bind(("", mine))
+t.settimeout(20)
+t.connect((host, port + 1))
+for i in range(200):
+    u.send(data + bytes([i]))
+    assert u.recv(2000) == data + bytes([i]), i
+    line = f"{word} {i}\\n".encode()
+    t.sendall(line)
+    got = b""
+    while len(got) < len(line):
+        part = t.recv(100)
+        assert part
+        got += part
+    assert got == line, got
+print("fine")
+"""
 
 
 class SeveralHosts(Transfers):
@@ -68,6 +100,22 @@ class SeveralHosts(Transfers):
             # A join that its client gave up in the middle is forgotten after 10 s.
             wait_for(lambda: not self.h3.flows(state="open", protocol="tcp"), 20, "the end of all flows")
 
+    def test_two_clients_with_the_same_addresses_and_ports(self):
+        self.h3.serve(9500, udp=True)
+        self.h3.serve(9501)
+        for family in (4, 6):
+            clients = [h.spawn([sys.executable, "-B", "-c", FROM_PORT, self.h3.address(family), 9500, 45000 + family,
+                                f"client{h.number}"]) for h in (self.h1, self.h2)]
+
+            def flows(port=45000 + family):
+                found = [f for f in self.h3.flows(side="server", protocol="udp") if f["remote"].endswith(f":{port}")]
+                return found if len(found) == 2 else None
+            a, b = wait_for(flows, 10, "a UDP flow of either")
+            self.assertEqual(a["client"], b["client"])
+            self.assertNotEqual(a["remote"], b["remote"])
+            for c in clients:
+                self.assertIn("fine", c.finish(60))
+
     def test_both_roles_at_once(self):
         """h1 and h3 fetch from each other at the same time."""
         self.h1.serve(8001)
@@ -91,6 +139,10 @@ class SeveralHosts(Transfers):
     def test_a_host_and_itself(self):
         self.both_ways(self.h1, self.h1, port=8003)
         self.assertIn("0% packet loss", self.h1.run(["ping", "-c", 2, "-i", "0.2", self.h1.address(4)]).stdout)
+        self.h1.serve(9003, udp=True)
+        sizes = [1, 1400, 1473, 5000]
+        for family in (4, 6):
+            self.assertEqual(self.h1.traffic("udp", self.h1.address(family), 9003, *sizes)["answered"], sizes)
         own = [p for p in self.h1.rpc("peers") if p["host"] == "10.12.0.2"]
         self.assertEqual([p["state"] for p in own], ["up"])
 
@@ -104,6 +156,84 @@ class SeveralHosts(Transfers):
         for family in (4, 6):
             out = self.h1.run(["python3", "-B", "-c", script, TOOLS, self.h3.address(family)], seconds=60).stdout
             self.assertEqual(out.strip(), "100")
+
+
+class PoolExhausted(Transfers):
+    """h1, h2, h3 in one AS have one client address each, the server h4 has two addresses for them."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.keep(Lab(topology="parallel", links=1, hosts_per_as=3))
+        cls.h4 = cls.keep(Shilad(cls.lab, "h4", {"ingress": {"pool": ["10.64.0.0/30"]}}, apps=(4,)))
+        cls.clients = [cls.keep(Shilad(cls.lab, f"h{n}", apps=(4,), interfaces=1, peers=["h4"])) for n in (1, 2, 3)]
+        for h in cls.clients:
+            h.wait_paths(1)
+
+    def hold(self, h):
+        p = h.spawn_traffic("hold", self.h4.address(4), 8000)
+        wait_for(lambda: "connected" in p.output(), 10, f"a connection of {h.host}")
+        return p
+
+    def test_refusal_and_recovery(self):
+        h1, h2, h3 = self.clients
+        at = self.h4.address(4)
+        self.h4.serve(8000)
+        first = self.hold(h1)
+        self.hold(h2)
+        self.assertEqual([self.h4.rpc("status")["ingress"][k] for k in ("pool_used", "pool_size")], [2, 2])
+        transfer = h2.spawn_traffic("get", at, 8000, 32 << 20)
+        # What the program sees, at once; with ICMP for everything else.
+        for mptcp in (True, False):
+            answer = h3.traffic("connect", at, 8000, mptcp=mptcp)
+            self.assertEqual(answer["errno"], "EHOSTUNREACH")
+            self.assertLess(answer["seconds"], 1)
+        self.assertIn("Destination Host Unreachable", h3.run(["ping", "-c", 1, "-W", 2, at], check=False).stdout)
+        # What the logs, counters and `shila status` say, at both ends.
+        self.assertEqual(h3.counter("drop.peer_limit"), 3)
+        self.assertRegex(h3.log(), rf"flow .* > {at}:8000 .*: refused: the peer has no flow or address left for us")
+        self.assertGreaterEqual(self.h4.counter("drop.limit_pool"), 3)  # an OPEN may be repeated
+        self.assertRegex(self.h4.log(), "refused OPEN of 1-64512,10.12.0.4, client 10.7.3.1:[0-9]+ to port 8000: "
+                                        "no free address in ingress.pool")
+        status = self.h4.shila("status").stdout
+        self.assertIn("2 of 2 pool addresses in use", status)
+        self.assertRegex(self.h4.shila("drops").stdout, r"[0-9]+ +drop\.limit_pool +no free address in ingress\.pool")
+        # Who has an address notices nothing.
+        self.assertTrue(traffic_answer(transfer.finish(60))["ok"])
+        # One comes free: that of a closed connection, as soon as somebody needs it.
+        first.close()
+        wait_for(lambda: all(f["state"] != "open" for f in self.h4.flows(client="10.7.1.1")), 5, "the end of h1's connection")
+        answer = h3.traffic("get", at, 8000, BYTES)
+        self.assertTrue(answer["ok"], answer)
+        # And so on, as long as nobody holds one.
+        self.assertTrue(h1.traffic("put", at, 8000, BYTES)["ok"])
+        self.hold(h3)
+        self.assertEqual(h1.traffic("connect", at, 8000)["errno"], "EHOSTUNREACH")
+
+
+class ThreeInOneAs(Transfers):
+    """Each host fetches from all three at the same time, itself among them, both families."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.keep(Lab(topology="local", hosts_per_as=3))
+        names = ["h1", "h2", "h3"]
+        cls.hosts = [cls.keep(Shilad(cls.lab, h, peers=names, interfaces=2)) for h in names]
+        for h in cls.hosts:
+            h.wait_paths(1)
+
+    def test_everybody_with_everybody(self):
+        for h in self.hosts:
+            h.serve(8000)
+            h.serve(9000, udp=True)
+        programs = [a.spawn_traffic(*what(b.address(family)))
+                    for a in self.hosts for b in self.hosts for family in (4, 6)
+                    for what in (lambda at: ("get", at, 8000, BYTES // 3), lambda at: ("udp", at, 9000, 1, 1400, 3000))]
+        for p in programs:
+            answer = traffic_answer(p.finish(60))
+            self.assertTrue(answer["ok"], answer)
+        for h in self.hosts:
+            clients = {f["peer"] for f in h.flows(side="server", protocol="tcp")}
+            self.assertEqual(len(clients), 3)
 
 
 class Local(Transfers):
