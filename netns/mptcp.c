@@ -68,7 +68,7 @@ static void genl_close(struct genl *g)
 
 static int genl_open(const struct netns *ns, struct genl *out, char *why)
 {
-	char buf[256];
+	char buf[256] = { 0 }; /* the padding of attributes, too */
 	struct genl g = { 0 };
 	struct nlmsghdr *nlh;
 	int old, err = 0;
@@ -146,7 +146,7 @@ static int on_endpoint(const struct nlmsghdr *nlh, void *ctx)
 static int get_endpoints(struct genl *g, struct mptcp_endpoint *out, char *why)
 {
 	struct endpoints all = { .list = out };
-	char buf[256];
+	char buf[256] = { 0 }; /* the padding of attributes, too */
 	int err = talk(g, request(g, buf, g->family, MPTCP_PM_CMD_GET_ADDR, NLM_F_DUMP),
 		       on_endpoint, &all);
 
@@ -157,7 +157,7 @@ static int get_endpoints(struct genl *g, struct mptcp_endpoint *out, char *why)
 
 static int add_endpoint(struct genl *g, const struct ip_addr *addr, int ifindex, char *why)
 {
-	char buf[256], text[IP_ADDR_STRLEN];
+	char buf[256] = { 0 }, text[IP_ADDR_STRLEN];
 	struct nlmsghdr *nlh = request(g, buf, g->family, MPTCP_PM_CMD_ADD_ADDR, NLM_F_ACK);
 	struct nlattr *nest = mnl_attr_nest_start(nlh, MPTCP_PM_ATTR_ADDR);
 	bool v4 = addr->len == 4;
@@ -179,7 +179,7 @@ static int add_endpoint(struct genl *g, const struct ip_addr *addr, int ifindex,
 /* Deleting by id also works for addresses that the kernel would compare with a port. */
 static int del_endpoint(struct genl *g, const struct mptcp_endpoint *ep, char *why)
 {
-	char buf[256], text[IP_ADDR_STRLEN];
+	char buf[256] = { 0 }, text[IP_ADDR_STRLEN];
 	struct nlmsghdr *nlh = request(g, buf, g->family, MPTCP_PM_CMD_DEL_ADDR, NLM_F_ACK);
 	struct nlattr *nest = mnl_attr_nest_start(nlh, MPTCP_PM_ATTR_ADDR);
 	bool v4 = ep->addr.len == 4;
@@ -269,7 +269,7 @@ static int on_limits(const struct nlmsghdr *nlh, void *ctx)
 int netns_raise_limits(const struct netns *ns, uint32_t subflows, uint32_t add_addrs, char *why)
 {
 	struct limits now = { 0 };
-	char buf[256];
+	char buf[256] = { 0 }; /* the padding of attributes, too */
 	struct nlmsghdr *nlh;
 	struct genl g;
 	int err = genl_open(ns, &g, why);
