@@ -2,6 +2,7 @@
 #include "shila/io/scion_daemon.h"
 
 #include "shila/base/log.h"
+#include "shila/base/wall_clock.h"
 #include "shila/io/grpc_client.h"
 #include "shila/io/proto/daemon.pb-c.h"
 
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* The path source that asks the SCION daemon: questions here, answers in scion_daemon_decode.c. */
 
@@ -41,6 +41,7 @@ struct path_source {
 	struct grpc_client *grpc;
 	struct request *requests;
 	struct isd_as local; /* 0: not known yet */
+	struct wall_clock clock;
 	uint64_t rejected;
 	char name[IP_ADDR_STRLEN + 32]; /* "SCION daemon IP:PORT" */
 	void (*done)(void *ctx);
@@ -56,6 +57,7 @@ int path_source_open(uv_loop_t *loop, const union sock_addr *daemon, struct path
 
 	if (!ps)
 		return -ENOMEM;
+	wall_clock_init(&ps->clock);
 	snprintf(ps->name, sizeof(ps->name), ip.len == 16 ? WHAT " [%s]:%u" : WHAT " %s:%u",
 		 ip_addr_str(&ip, text), sock_addr_port(daemon));
 	err = grpc_client_open(loop, daemon, WHAT, REMEDY, &ps->grpc);
@@ -250,6 +252,7 @@ static void on_paths(void *ctx, int err, unsigned int status, const char *why, c
 
 	(void)status;
 	isd_as_str(req->dst, ia);
+	wall_clock_look(&ps->clock);
 	if (!err) {
 		err = scion_daemon_paths_decode(msg, len, req->dst, paths, SCION_DAEMON_MAX_PATHS,
 						&n, &drops);
@@ -258,7 +261,7 @@ static void on_paths(void *ctx, int err, unsigned int status, const char *why, c
 			 err == -ENOMEM ? "does not fit into memory" : "is malformed");
 	}
 	for (size_t i = 0; i < n; i++) {
-		const char *wrong = unusable(ps, paths[i], time(NULL));
+		const char *wrong = unusable(ps, paths[i], wall_clock_earliest(&ps->clock));
 
 		if (!wrong) {
 			paths[kept++] = paths[i];
