@@ -29,6 +29,8 @@
 	X(FRAME_WRONG_SOURCE, "drop.frame_wrong_source", "a frame for a flow of another peer")     \
 	X(FRAME_STATE, "drop.frame_state", "a frame that the flow's state does not expect")        \
 	X(SEND_AGAIN, "drop.send_again", "the underlay socket's buffer was full")                  \
+	X(SEND_NO_BUFFERS, "drop.send_no_buffers", "the kernel had no buffer to send on the underlay") \
+	X(SEND_REFUSED, "drop.send_refused", "this host forbids to send on the underlay")          \
 	X(SEND_TOO_BIG, "drop.send_too_big", "larger than the underlay's MTU")                     \
 	X(SEND_FAILED, "drop.send_failed", "the kernel refused to send on the underlay")           \
 	X(TOO_BIG, "drop.too_big", "a datagram that does not fit into two fragments of its path")  \
@@ -53,6 +55,7 @@
 	X(LIMIT_POOL, "drop.limit_pool", "no free address in ingress.pool")                        \
 	X(LIMIT_HELD, "drop.limit_held", "too many packets wait for a path or for the peer's answer") \
 	X(LIMIT_RELATED, "drop.limit_related", "servers send more packets a second from ports where no flow is than the slow path carries") \
+	X(NO_MEMORY, "drop.no_memory", "there was no memory for something new")                    \
 	X(SCMP_UNMATCHED, "drop.scmp_unmatched", "an SCMP message about a packet that was not ours")
 
 enum verdict {

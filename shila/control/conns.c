@@ -6,6 +6,7 @@
  */
 #include "shila/control/control.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,7 +102,9 @@ void conn_set_token(struct control *c, struct conn *n, struct mptcp_token token)
 	}
 	n->key.token = token.v;
 	HASH_ADD(hh, c->conns, key, sizeof(n->key), n);
-	n->has_token = true;
+	n->has_token = n->hh.tbl != NULL;
+	if (!n->has_token)
+		control_no_memory(c); /* it stays without subflows */
 }
 
 void conn_forget_path(struct peer_path *pp)
@@ -148,8 +151,8 @@ bool conn_has_hole(const struct conn *n)
 	return false;
 }
 
-/* The set of paths for a new connection; false: there is none. */
-bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
+/* The set of paths for a new connection. Return: 0, -ENOENT there is none, -ENOMEM. */
+int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 {
 	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
 	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
@@ -161,10 +164,14 @@ bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 	};
 	struct peer_path *chosen[PATH_CHOICE_MAX_K];
 	struct path_choice choice;
-	size_t count = peer_candidates(n->peer, control_policy(c, n->route), cand, pps, PATH_CHOICE_MAX_PATHS);
+	size_t count = peer_candidates(c, n->peer, control_policy(c, n->route), cand, pps, PATH_CHOICE_MAX_PATHS);
 
-	if (!count || path_choice_plan(cand, count, &params, &choice) < 0 || !choice.count)
-		return false;
+	int err = count ? path_choice_plan(cand, count, &params, &choice) : -ENOENT;
+
+	if (err == -ENOMEM)
+		control_no_memory(c);
+	if (err < 0 || !choice.count)
+		return err == -ENOMEM ? err : -ENOENT;
 	n->mss = UINT16_MAX;
 	for (unsigned int i = 0; i < choice.count; i++) {
 		chosen[i] = pps[choice.index[i]];
@@ -172,7 +179,7 @@ bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 			n->mss = path_mss(c, chosen[i]);
 	}
 	set_plan(n, chosen, choice.count);
-	return true;
+	return 0;
 }
 
 static bool in_use(const struct conn *n, const struct peer_path *pp)
@@ -222,7 +229,7 @@ struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven)
 	};
 	int i;
 
-	count = peer_candidates(f->peer, control_policy(f->control, route), cand, pps, PATH_CHOICE_MAX_PATHS);
+	count = peer_candidates(f->control, f->peer, control_policy(f->control, route), cand, pps, PATH_CHOICE_MAX_PATHS);
 	for (size_t k = 0; k < count; k++) {
 		bool bad = pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT;
 

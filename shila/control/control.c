@@ -58,8 +58,10 @@ enum verdict control_send_frame(struct control *c, unsigned int socket, const st
 
 	if (t->len + len > sizeof(pkt)) {
 		big = malloc(t->len + len); /* a datagram over a path with jumbo frames */
-		if (!big)
-			return VERDICT_SEND_FAILED;
+		if (!big) {
+			control_no_memory(c);
+			return VERDICT_NO_MEMORY;
+		}
 		out = big;
 	}
 	memcpy(out + t->len, frame, len);
@@ -91,8 +93,10 @@ static struct path *reversed_path(struct control *c, const struct arrival *a, ui
 	for (int i = 0; i < n; i++) /* the ASes are not in the packet */
 		hops[i] = (struct path_hop){ .ifid = ifids[i] };
 	p = path_new(hops, (uint16_t)n, raw, a->pkt.path_len);
-	if (!p)
+	if (!p) {
+		control_no_memory(c);
 		return NULL;
+	}
 	p->dst_ia = a->peer.ia;
 	p->mtu_bytes = mtu && mtu < limit ? mtu : limit;
 	p->expiry_unix_s = n ? scion_path_expiry(raw, a->pkt.path_len) : INT64_MAX;
@@ -110,6 +114,8 @@ struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint
 		return NULL;
 	t = tmpl_new(p, &c->s.local, port, &a->peer, a->udp.src_port);
 	path_put(p);
+	if (!t)
+		control_no_memory(c);
 	if (t && a->pkt.path_len && !scion_path_check(a->pkt.path, a->pkt.path_len, &meta)) {
 		t->rx_infos_len = (uint8_t)(8 * meta.num_inf);
 		memcpy(t->rx_infos, a->pkt.path + 4, t->rx_infos_len);
@@ -137,8 +143,10 @@ struct held_packet *control_hold(struct control *c, const struct up_msg *m)
 		return NULL;
 	}
 	h = malloc(sizeof(*h) + m->len);
-	if (!h)
+	if (!h) {
+		control_no_memory(c);
 		return NULL;
+	}
 	*h = (struct held_packet){ .vnet = m->vnet, .tun = m->tun, .side = m->side, .len = m->len };
 	memcpy(h->bytes, m->bytes, m->len);
 	if (++c->held > c->held_peak)
@@ -213,6 +221,8 @@ static int know_peers(struct control *c)
 			const struct scion_endpoint *e = &c->cfg->routes[i].via[v];
 			struct peer *p = peer_get(c, &e->addr);
 
+			if (!p && HASH_COUNT(c->peers) < c->cfg->limits.peers)
+				return -ENOMEM;
 			if (!p) {
 				log_error("limits.peers: %u, fewer than the peers in routes", c->cfg->limits.peers);
 				return -E2BIG;
@@ -222,6 +232,8 @@ static int know_peers(struct control *c)
 			p->contact_port = e->port;
 			if (!p->set)
 				path_set_join(path_set_get(c, e->addr.ia), p);
+			if (!p->set)
+				return -ENOMEM;
 		}
 	}
 	return 0;
@@ -262,6 +274,7 @@ int control_new(const struct control_setup *setup, struct control **out)
 	c->cfg = setup->cfg;
 	c->start_ms = uv_now(c->loop);
 	c->next_probe = (uint32_t)control_random();
+	faults_start(c);
 	uv_async_init(c->loop, &c->from_workers, dispatch_workers);
 	c->from_workers.data = c;
 	uv_timer_init(c->loop, &c->tick);
@@ -303,19 +316,11 @@ void control_set_as(struct control *c, const struct local_as *as)
 	c->s.as = *as;
 }
 
-struct stop {
-	struct control *c;
-	void (*done)(void *ctx);
-	void *ctx;
-	uv_timer_t poll;
-};
-
 static void on_stop_closed(uv_handle_t *h)
 {
-	struct stop *s = h->data;
+	struct control *c = h->data;
 
-	s->done(s->ctx);
-	free(s);
+	c->stop.done(c->stop.ctx);
 }
 
 /* All other handles were closed before this one: their callbacks have run. */
@@ -349,10 +354,6 @@ static void leave_flows(struct control *c)
 
 void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void *ctx)
 {
-	struct stop *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		abort();
 	c->stopping = true;
 	if (!detach)
 		close_flows(c);
@@ -373,12 +374,11 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 	uv_close((uv_handle_t *)&c->announcer, NULL);
 	if (c->contact.data)
 		uv_close((uv_handle_t *)&c->contact, NULL);
-	s->c = c;
-	s->done = done;
-	s->ctx = ctx;
-	uv_timer_init(c->loop, &s->poll);
-	s->poll.data = s;
-	uv_timer_start(&s->poll, on_stop_timer, 0, 0);
+	c->stop.done = done;
+	c->stop.ctx = ctx;
+	uv_timer_init(c->loop, &c->stop.poll);
+	c->stop.poll.data = c;
+	uv_timer_start(&c->stop.poll, on_stop_timer, 0, 0);
 }
 
 void control_free(struct control *c)

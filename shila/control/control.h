@@ -20,6 +20,7 @@
  *     paths.c     path sets per AS: asking, refreshing
  *     probing.c   PROBE: which path of a peer is up, with which RTT
  *     datagrams.c ICMP errors about flows; what servers send from other ports, and fragments
+ *     faults.c    the clock was set, memory or buffers are short: said once, and what is done about it
  *     answers.c   ICMP and RST to local programs
  *     report.c    JSON for the control socket
  *     keep.c      records of flows, peers and paths in the state file
@@ -28,6 +29,7 @@
 
 #include "config/config.h"
 #include "shila/base/log.h"
+#include "shila/base/wall_clock.h"
 #include "shila/core/flow_state.h"
 #include "shila/core/path_choice.h"
 #include "shila/core/pool.h"
@@ -42,6 +44,8 @@
 #include "shila/worker.h"
 
 #include <jansson.h>
+/* Without memory an element is not in the table, and its hh.tbl NULL; the default is to exit. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 #include <utlist.h>
 #include <uv.h>
@@ -282,8 +286,18 @@ struct control_counters {
 	uint64_t hellos_tx, hellos_rx, probes_tx, probes_rx, probe_replies_rx;
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
 	uint64_t moves, renewals, followed, scmp_rx;
+	uint64_t clock_jumps;
 	uint64_t resets, unreachables; /* answers to local programs */
 	uint64_t resumed, lost; /* flows of the daemon before */
+};
+
+#define FAULTS_WATCHED 5
+
+/* Something that goes on for a while. */
+struct fault {
+	bool on, said;
+	uint64_t count, first; /* of its counter: now, and when it began */
+	uint64_t logged_ms;
 };
 
 struct control {
@@ -302,6 +316,16 @@ struct control {
 	uint64_t moves_log_s;
 	unsigned int moves_logged; /* in that second */
 	uint64_t start_ms;
+	struct wall_clock clock; /* looked at once a second */
+	struct {
+		uint64_t looked_ms, clock_logged_ms;
+		struct fault drops[FAULTS_WATCHED], descriptors;
+	} faults;
+	struct {
+		void (*done)(void *ctx);
+		void *ctx;
+		uv_timer_t poll;
+	} stop;
 	struct ctl_flow **slots[CONFIG_MAX_WORKERS]; /* [worker][slot] */
 	struct ctl_flow *free_head[CONFIG_MAX_WORKERS], *free_tail[CONFIG_MAX_WORKERS];
 	uint32_t next_slot[CONFIG_MAX_WORKERS], flows_used[CONFIG_MAX_WORKERS];
@@ -385,6 +409,8 @@ void dispatch_contact(uv_poll_t *handle, int status, int events);
 void flow_make_room(struct control *c, uint16_t port_a, uint16_t port_b);
 /* Frees one that lingers, for what it holds; false: none does. */
 bool flow_forget_lingering(struct control *c);
+/* Whether limits.flows leaves room for one more; without it, or without memory, flow_new() gives NULL. */
+bool flow_room(const struct control *c, uint16_t port_a, uint16_t port_b);
 struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_t port_a, uint16_t port_b);
 /* flow_resume() - The flow of an earlier daemon, in its slot; NULL: no memory, or there is one. */
 struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s);
@@ -435,7 +461,7 @@ struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token t
 /* From the options of the SYN/ACK; before that reaches the kernel, because a join may follow at once. */
 void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len);
 void conn_set_token(struct control *c, struct conn *n, struct mptcp_token token);
-bool conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* false: there is no path */
+int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* -ENOENT: there is no path; -ENOMEM */
 /* conn_resume() - Its plan is gone: room for as many paths as it may have, each chosen when a join comes. */
 void conn_resume(struct control *c, struct conn *n);
 /* conn_has_hole() - A planned path is gone, or was never chosen: conn_other_path() fills it. */
@@ -474,6 +500,7 @@ void datagrams_free(struct control *c);
 
 /* ---- moves.c ---- */
 void moves_path_died(struct peer_path *pp);
+void moves_stranded(struct control *c); /* once more those that are still on a dead path */
 void moves_path_renewed(struct control *c, struct peer_path *pp);
 void moves_path_up(struct peer_path *pp);
 void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,
@@ -532,7 +559,7 @@ void path_sets_free(struct control *c); /* once the path source is closed */
 void path_set_want(struct control *c, struct isd_as ia);
 /* The path of a set with the interface ids of a received one, which has no AS numbers; or NULL. */
 const struct path *path_known(struct control *c, struct isd_as ia, const struct path *reversed);
-size_t peer_candidates(struct peer *p, const struct path_policy *policy, struct path_candidate *out,
+size_t peer_candidates(struct control *c, struct peer *p, const struct path_policy *policy, struct path_candidate *out,
 		       struct peer_path **pps, size_t max);
 
 /* ---- probing.c ---- */
@@ -546,6 +573,11 @@ void probing_look(struct control *c, struct peer *p);
 void probing_wake(struct control *c); /* flows came to a path */
 void peer_path_free(struct peer_path *pp);
 const char *path_state_str(enum path_state s);
+
+/* ---- faults.c ---- */
+void faults_start(struct control *c);
+void faults_look(struct control *c); /* may be called often */
+void control_no_memory(struct control *c); /* counts it: something was given up for want of memory */
 
 /* ---- answers.c ---- */
 void answer_unreachable(struct control *c, unsigned int worker, const struct held_packet *h, enum inet_unreach why);

@@ -81,10 +81,15 @@ void datagrams_add(struct ctl_flow *f)
 		g = group_find(c, &f->key, any);
 		if (!g) {
 			g = calloc(1, sizeof(*g));
-			if (!g)
+			if (g) {
+				group_key(&g->key, &f->key, any);
+				HASH_ADD(hh, c->datagram_groups, key, sizeof(g->key), g);
+			}
+			if (!g || !g->hh.tbl) {
+				control_no_memory(c);
+				free(g);
 				return; /* it works without, for this flow */
-			group_key(&g->key, &f->key, any);
-			HASH_ADD(hh, c->datagram_groups, key, sizeof(g->key), g);
+			}
 		}
 		DL_PREPEND2(g->flows, f, in_group[any].prev, in_group[any].next);
 		f->in_group[any].group = g;
@@ -223,11 +228,17 @@ static void expect(struct control *c, const struct ctl_flow *parent, const struc
 	} else {
 		e = calloc(1, sizeof(*e));
 	}
-	if (!e)
+	if (!e) {
+		control_no_memory(c);
 		return;
+	}
 	e->key = k;
 	e->until_ms = now_ms + EXPECTED_MS;
 	HASH_ADD(hh, c->expected, key, sizeof(e->key), e);
+	if (!e->hh.tbl) {
+		control_no_memory(c);
+		free(e);
+	}
 }
 
 bool datagrams_expected(struct control *c, const struct scion_addr *peer, const struct frame_open *o,

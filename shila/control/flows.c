@@ -75,17 +75,28 @@ static void clean_key(struct flow_key *out, const struct flow_key *key)
 	memcpy(&out->remote, &key->remote, sizeof(key->remote));
 }
 
-/* A record starts its life as a flow. */
-static void enter(struct ctl_flow *f, const struct flow_key *key)
+/* A record starts its life as a flow. False: no memory, and it is back with the free ones. */
+static bool enter(struct ctl_flow *f, const struct flow_key *key)
 {
 	struct control *c = f->control;
 
-	c->flows_used[f->worker]++;
-	if (c->flows_used[f->worker] - c->num_lingering[f->worker] > c->flows_peak)
-		c->flows_peak = c->flows_used[f->worker] - c->num_lingering[f->worker];
 	clean_key(&f->key, key);
 	f->tcp = key->proto == INET_PROTO_TCP;
 	HASH_ADD(by_key, c->by_key, key, sizeof(f->key), f);
+	if (!f->by_key.tbl) {
+		control_no_memory(c);
+		record_give(c, f);
+		return false;
+	}
+	c->flows_used[f->worker]++;
+	if (c->flows_used[f->worker] - c->num_lingering[f->worker] > c->flows_peak)
+		c->flows_peak = c->flows_used[f->worker] - c->num_lingering[f->worker];
+	return true;
+}
+
+bool flow_room(const struct control *c, uint16_t port_a, uint16_t port_b)
+{
+	return c->flows_used[control_worker_of(c, port_a, port_b)] < c->cfg->limits.flows;
 }
 
 void flow_make_room(struct control *c, uint16_t port_a, uint16_t port_b)
@@ -118,12 +129,15 @@ struct ctl_flow *flow_new(struct control *c, const struct flow_key *key, uint16_
 		return NULL;
 	}
 	f = record_take(c, w);
-	if (!f)
+	if (!f) {
+		control_no_memory(c);
 		return NULL;
+	}
 	f->state = FLOW_NEW;
 	f->mine = (struct flow_name){ f->slot << 12 | (random & 0xfff), (uint16_t)(random >> 16) };
 	f->created_ms = control_now_ms(c);
-	enter(f, key);
+	if (!enter(f, key))
+		return NULL;
 	return f;
 }
 
@@ -152,8 +166,7 @@ struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s)
 	f->has_token = s->has_token;
 	f->isn = s->isn;
 	f->created_ms = s->created_ms;
-	enter(f, &s->key);
-	return f;
+	return enter(f, &s->key) ? f : NULL;
 }
 
 void flow_slots_resumed(struct control *c, unsigned int w)
@@ -221,7 +234,9 @@ void flow_set_theirs(struct ctl_flow *f, const struct flow_name *name)
 	f->theirs = *name;
 	their_key(&f->their_key, &f->peer->addr, name);
 	HASH_ADD(by_theirs, c->by_theirs, their_key, sizeof(f->their_key), f);
-	f->in_theirs = true;
+	f->in_theirs = f->by_theirs.tbl != NULL;
+	if (!f->in_theirs)
+		control_no_memory(c);
 	flow_keep(f);
 }
 
@@ -417,7 +432,11 @@ struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int
 {
 	struct control *c = f->control;
 
-	return tmpl_new(path, &c->s.local, control_port(c, socket), &f->peer->addr, peer_port);
+	struct tmpl *t = tmpl_new(path, &c->s.local, control_port(c, socket), &f->peer->addr, peer_port);
+
+	if (!t)
+		control_no_memory(c);
+	return t;
 }
 
 /* ---- timers ---- */

@@ -157,6 +157,10 @@ bool limits_peer_new(struct control *c, struct peer *p)
 			return false;
 		as->ia = p->addr.ia;
 		HASH_ADD(hh, c->ases, ia, sizeof(as->ia), as);
+		if (!as->hh.tbl) {
+			free(as);
+			return false;
+		}
 	}
 	as->peers++;
 	p->as = as;

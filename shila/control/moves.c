@@ -88,6 +88,22 @@ void moves_path_died(struct peer_path *pp)
 	}
 }
 
+/* Flows that could not be moved when their path died: no memory, a full queue. */
+void moves_stranded(struct control *c)
+{
+	struct peer *p, *next;
+
+	HASH_ITER(hh, c->peers, p, next) {
+		bool alive = false;
+
+		for (struct peer_path *pp = p->paths; pp; pp = pp->next)
+			alive |= pp->state == PATH_STATE_UP;
+		for (struct peer_path *pp = p->paths; pp && alive; pp = pp->next)
+			if (pp->state == PATH_STATE_DOWN && pp->flows)
+				moves_path_died(pp);
+	}
+}
+
 static bool better_on(const struct ctl_flow *f, const struct peer_path *pp)
 {
 	bool crowded = false, taken = false;
@@ -206,6 +222,12 @@ static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, ui
 	f->move_epoch = epoch;
 	f->move_probe = p.id;
 	HASH_ADD(by_probe, c->by_probe, move_probe, sizeof(f->move_probe), f);
+	if (!f->by_probe.tbl) {
+		f->move_tmpl = NULL;
+		tmpl_put(t);
+		control_no_memory(c);
+		return; /* the next frame on the new path asks again */
+	}
 	control_send_frame(c, f->worker, t, f->slot, frame, (size_t)len);
 	c->n.probes_tx++;
 }

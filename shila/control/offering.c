@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* No memory just now: the client repeats its OPEN, and may have more luck. */
+#define REASON_SILENT REASON_MAX
+
 static void reject(struct control *c, const struct arrival *a, const struct flow_name *to,
 		   const struct flow_name *from, enum frame_reason reason)
 {
@@ -165,8 +168,10 @@ static enum frame_reason admit(struct control *c, const struct arrival *a, const
 	if (*limit != VERDICT_PASS)
 		return REASON_NO_RESOURCES;
 	*peer = peer_get(c, &a->peer);
-	if (!*peer)
-		return REASON_NO_RESOURCES; /* no memory */
+	if (!*peer) {
+		control_no_memory(c);
+		return REASON_SILENT;
+	}
 	limits_count_open(c, *peer);
 	return REASON_NONE;
 }
@@ -208,6 +213,11 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	while (err == -ENOSPC && flow_forget_lingering(c)) /* addresses of connections that have ended */
 		err = limits_pool_get(c, peer, &o->src, &key.remote);
 	*reason = REASON_NO_RESOURCES;
+	if (err == -ENOMEM) {
+		control_no_memory(c);
+		*reason = REASON_SILENT;
+		return NULL;
+	}
 	if (err < 0) {
 		*limit = VERDICT_LIMIT_POOL;
 		c->drops[VERDICT_LIMIT_POOL]++;
@@ -219,6 +229,8 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	f = flow_new(c, &key, o->src_port, o->dst_port);
 	if (!f) {
 		*limit = VERDICT_LIMIT_FLOWS;
+		if (flow_room(c, o->src_port, o->dst_port))
+			*reason = REASON_SILENT;
 		limits_pool_put(c, peer, &key.remote);
 		return NULL;
 	}
@@ -235,9 +247,11 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	flow_set_theirs(f, &o->from);
 	/* Frames of this flow leave from the port of its worker, whichever was addressed. */
 	t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);
-	err = t ? flow_install(f, t) : -ENOMEM;
+	err = t && f->in_theirs ? flow_install(f, t) : -ENOMEM;
 	tmpl_put(t);
 	if (err < 0) {
+		if (err == -ENOMEM)
+			*reason = REASON_SILENT;
 		flow_free(f);
 		return NULL;
 	}
@@ -290,6 +304,8 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 		f = make_flow(c, a, &o, peer, &dst, &reason, &limit);
 	else
 		f = NULL;
+	if (!f && reason == REASON_SILENT)
+		return;
 	if (!f) {
 		log_refusal(c, a, &o, reason, limit);
 		if (!only_too_fast(limit))

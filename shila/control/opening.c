@@ -94,8 +94,11 @@ static void send_open(struct ctl_flow *f)
 	size_t cap = sizeof(body);
 	int len;
 
-	if (!t)
+	if (!t) {
+		f->opens++;
+		flow_step(f, FLOW_EV_SEND_OPEN); /* not lost more than one that the network loses */
 		return;
+	}
 	if (!o.dst.len)
 		o.dst.len = o.src.len; /* unspecified: the ingress address */
 	if (tmpl_budget(t) < 64 + 128u)
@@ -123,7 +126,7 @@ static void send_open(struct ctl_flow *f)
 	if (len > 0)
 		control_send_frame(c, f->worker, t, f->slot, c->packet, (size_t)len);
 	tmpl_put(t);
-	if (!f->opens++)
+	if (!f->opens++ || !f->open_sent_us)
 		f->open_sent_us = control_now_us();
 	f->peer->opens_tx++;
 	c->n.opens_tx++;
@@ -164,7 +167,14 @@ static void start(struct ctl_flow *f)
 			return;
 		}
 	} else {
-		if (!conn_plan(c, n, f)) {
+		int err = conn_plan(c, n, f);
+
+		if (err == -ENOMEM) { /* as if no paths were known yet */
+			flow_step(f, FLOW_EV_HOLD);
+			arm(f);
+			return;
+		}
+		if (err < 0) {
 			flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer");
 			return;
 		}
@@ -306,6 +316,8 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 {
 	struct ctl_flow *f = flow_new(c, key, key->local_port, key->remote_port);
 
+	if (!f && flow_room(c, key->local_port, key->remote_port))
+		return; /* no memory: the kernel repeats its SYN */
 	if (!f) {
 		packet_refuse(c, m, VERDICT_LIMIT_FLOWS, INET_UNREACH_HOST, "limits.flows is reached");
 		return;
@@ -320,6 +332,7 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 	if (!conn)
 		conn = conn_new(f, route);
 	if (!conn) {
+		control_no_memory(c);
 		flow_free(f);
 		return;
 	}

@@ -3,10 +3,10 @@
 /* Path sets: all paths to one AS, asked for when first needed, refreshed before anything expires. */
 #include "shila/control/control.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ASK_MIN_MS     200	 /* between two questions while there is no answer */
 #define ASK_MAX_MS     10000	 /* back-off */
@@ -14,6 +14,7 @@
 #define EXPIRY_MARGIN_S 120	 /* a path that expires earlier than this is renewed now */
 #define RENEW_MIN_MS   (10 * 1000)
 #define LOOK_MIN_MS    2000	 /* a path that dies is a reason to ask, but not with every path */
+#define NO_MEMORY_MS   1000
 
 static void on_timer(uv_timer_t *t);
 
@@ -29,9 +30,13 @@ struct path_set *path_set_get(struct control *c, struct isd_as ia)
 		return NULL;
 	s->ia = ia;
 	s->control = c;
+	HASH_ADD(hh, c->sets, ia, sizeof(s->ia), s);
+	if (!s->hh.tbl) {
+		free(s);
+		return NULL;
+	}
 	uv_timer_init(c->loop, &s->timer);
 	s->timer.data = s;
-	HASH_ADD(hh, c->sets, ia, sizeof(s->ia), s);
 	return s;
 }
 
@@ -44,19 +49,24 @@ static struct tmpl *contact_tmpl(struct control *c, const struct peer *p, struct
 
 struct peer_path *peer_path_new(struct control *c, struct peer *p, struct path *path)
 {
-	struct peer_path *pp = calloc(1, sizeof(*pp));
+	struct tmpl *t = contact_tmpl(c, p, path);
+	struct peer_path *pp = t ? calloc(1, sizeof(*pp)) : NULL;
 
-	if (!pp)
+	if (!pp) {
+		tmpl_put(t);
 		return NULL;
+	}
 	pp->peer = p;
 	pp->path = path_get(path);
-	pp->tmpl = contact_tmpl(c, p, path);
+	pp->tmpl = t;
 	return pp;
 }
 
-static void peer_take_path(struct control *c, struct peer *p, struct path *path)
+/* False: no memory, and nothing has changed. */
+static bool peer_take_path(struct control *c, struct peer *p, struct path *path)
 {
 	struct peer_path **at = &p->paths, *pp;
+	struct tmpl *t;
 
 	for (; *at; at = &(*at)->next) {
 		pp = *at;
@@ -64,32 +74,46 @@ static void peer_take_path(struct control *c, struct peer *p, struct path *path)
 			continue;
 		pp->gone = false;
 		if (path->expiry_unix_s <= pp->path->expiry_unix_s && pp->state != PATH_STATE_DOWN)
-			return; /* nothing newer than what is in use */
+			return true; /* nothing newer than what is in use */
+		t = contact_tmpl(c, p, path);
+		if (!t)
+			return false;
 		path_put(pp->path);
 		pp->path = path_get(path);
 		tmpl_put(pp->tmpl);
-		pp->tmpl = contact_tmpl(c, p, path);
+		pp->tmpl = t;
 		moves_path_renewed(c, pp);
-		return;
+		return true;
 	}
 	*at = peer_path_new(c, p, path);
+	return *at != NULL;
 }
 
-static void peer_take_set(struct control *c, struct peer *p)
+/* False: there was no memory for all of them. */
+static bool peer_take_set(struct control *c, struct peer *p)
 {
 	struct path_set *s = p->set;
 	struct peer_path *pp, *next;
+	bool all = true;
 
 	for (pp = p->paths; pp; pp = pp->next)
 		pp->gone = true;
 	for (size_t i = 0; i < s->num_paths; i++)
-		peer_take_path(c, p, s->paths[i]);
+		all &= peer_take_path(c, p, s->paths[i]);
+	if (!all)
+		control_no_memory(c);
 	/* What left the set stays as long as flows use it: the paths may be good until they expire. */
 	for (pp = p->paths; pp; pp = next) {
 		next = pp->next;
 		if (pp->gone && !pp->flows)
 			peer_path_free(pp);
 	}
+	return all;
+}
+
+static void take_again(struct path_set *s)
+{
+	uv_timer_start(&s->timer, on_timer, NO_MEMORY_MS, 0);
 }
 
 void path_set_join(struct path_set *s, struct peer *p)
@@ -99,16 +123,16 @@ void path_set_join(struct path_set *s, struct peer *p)
 	p->set = s;
 	p->next_of_set = s->peers;
 	s->peers = p;
-	if (s->known)
-		peer_take_set(s->control, p);
-	else
+	if (!s->known)
 		path_set_ask(s, false);
+	else if (!peer_take_set(s->control, p))
+		take_again(s);
 }
 
-size_t peer_candidates(struct peer *p, const struct path_policy *policy, struct path_candidate *out,
+size_t peer_candidates(struct control *c, struct peer *p, const struct path_policy *policy, struct path_candidate *out,
 		       struct peer_path **pps, size_t max)
 {
-	int64_t now = (int64_t)time(NULL);
+	int64_t now = wall_clock_earliest(&c->clock);
 	size_t n = 0;
 
 	/* First those that are not known to be dead; if there is none, any. */
@@ -178,7 +202,7 @@ static bool has_stranded(const struct path_set *s)
 
 static uint64_t next_refresh_ms(const struct path_set *s)
 {
-	int64_t now = (int64_t)time(NULL), left = (has_stranded(s) ? RENEW_MIN_MS : REFRESH_MS) / 1000;
+	int64_t now = wall_clock_latest(&s->control->clock), left = (has_stranded(s) ? RENEW_MIN_MS : REFRESH_MS) / 1000;
 
 	for (size_t i = 0; i < s->num_paths; i++) {
 		int64_t until = s->paths[i]->expiry_unix_s - now - EXPIRY_MARGIN_S;
@@ -223,21 +247,34 @@ static size_t keep_within_limit(struct path_set *s, struct path **paths, size_t 
 	return n;
 }
 
-static void take_answer(struct path_set *s, struct path **paths, size_t n)
+static void forget_answer(struct path_set *s)
 {
 	path_set_keep_no_more(s);
 	for (size_t i = 0; i < s->num_paths; i++)
 		path_put(s->paths[i]);
 	free(s->paths);
-	s->paths = calloc(n ? n : 1, sizeof(*s->paths));
-	s->num_paths = s->paths ? n : 0;
+	s->paths = NULL;
+	s->num_paths = 0;
+}
+
+/* Takes the references. False: no memory, and what was known stays. */
+static bool take_answer(struct path_set *s, struct path **paths, size_t n)
+{
+	struct path **list = calloc(n ? n : 1, sizeof(*list));
+
 	for (size_t i = 0; i < n; i++) {
-		if (s->paths)
-			s->paths[i] = paths[i];
+		if (list)
+			list[i] = paths[i];
 		else
 			path_put(paths[i]);
 	}
+	if (!list)
+		return false;
+	forget_answer(s);
+	s->paths = list;
+	s->num_paths = n;
 	path_set_keep(s);
+	return true;
 }
 
 /* Before any peer has joined the set, and before the first answer of the path source. */
@@ -261,6 +298,7 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 	struct path_set *s = ctx;
 	struct control *c = s->control;
 	char ia[ISD_AS_STRLEN];
+	size_t before, told = n;
 
 	if (c->stopping) { /* the peers are gone; the path source is closed right behind us */
 		for (size_t i = 0; i < n; i++)
@@ -268,6 +306,14 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 		return;
 	}
 	s->asking = false;
+	before = s->num_paths + s->left_out;
+	if (!err)
+		n = keep_within_limit(s, paths, n);
+	if (!err && !take_answer(s, paths, n)) {
+		control_no_memory(c);
+		err = -ENOMEM;
+		why = "no memory for the answer";
+	}
 	s->err = err;
 	snprintf(s->why, sizeof(s->why), "%s", why ? why : "");
 	if (err < 0) {
@@ -276,23 +322,19 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 			log_warn("paths to %s: %s", isd_as_str(s->ia, ia), s->why);
 		uv_timer_start(&s->timer, on_timer, back_off_ms(s), 0);
 	} else {
-		size_t told = n;
-
-		n = keep_within_limit(s, paths, n);
-		if (s->failures || !s->known || s->num_paths + s->left_out != told)
+		if (s->failures || !s->known || before != told)
 			log_info("%zu path%s to %s%s", told, told == 1 ? "" : "s", isd_as_str(s->ia, ia),
 				 n < told ? ", more than limits.paths_per_as: the rest is left out" : "");
 		s->left_out = told - n;
 		s->failures = n ? 0 : s->failures + 1;
 		s->known = true;
 		s->answered_ms = control_now_ms(c);
-		take_answer(s, paths, n);
 		uv_timer_start(&s->timer, on_timer, n ? next_refresh_ms(s) : back_off_ms(s), 0);
 	}
 	for (struct peer *p = s->peers, *next; p; p = next) {
 		next = p->next_of_set;
-		if (!err)
-			peer_take_set(c, p);
+		if (!err && !peer_take_set(c, p))
+			take_again(s);
 		opening_paths_known(p);
 		if (!err && n && p->configured && !p->num_workers)
 			peer_hello(c, p);
@@ -351,8 +393,7 @@ void path_sets_free(struct control *c)
 
 	HASH_ITER(hh, c->sets, s, next) {
 		HASH_DEL(c->sets, s);
-		take_answer(s, NULL, 0);
-		free(s->paths);
+		forget_answer(s);
 		free(s);
 	}
 }

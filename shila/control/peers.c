@@ -56,6 +56,11 @@ struct peer *peer_get(struct control *c, const struct scion_addr *addr)
 		return NULL;
 	}
 	HASH_ADD(hh, c->peers, addr, sizeof(p->addr), p);
+	if (!p->hh.tbl) {
+		limits_peer_gone(c, p);
+		free(p);
+		return NULL;
+	}
 	return p;
 }
 

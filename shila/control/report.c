@@ -448,6 +448,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("flows_resumed", c->n.resumed);
 	COUNT("flows_not_resumed", c->n.lost);
 	COUNT("scmp_rx", c->n.scmp_rx);
+	COUNT("clock_jumps", c->n.clock_jumps);
 	COUNT("resets_to_programs", c->n.resets);
 	COUNT("unreachables_to_programs", c->n.unreachables);
 #undef COUNT

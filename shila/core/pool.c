@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+/* Without memory an element is not in the table, and its hh.tbl NULL; the default is to exit. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 /* A prefix of 2^64 addresses is as good as one of 2^32: nobody has that many clients. */
@@ -137,6 +139,10 @@ static struct peer_uses *peer_uses(struct pool *p, const struct scion_addr *peer
 		return NULL;
 	memcpy(&u->key, &probe.key, sizeof(u->key));
 	HASH_ADD(hh, p->peers, key, sizeof(u->key), u);
+	if (!u->hh.tbl) {
+		free(u);
+		return NULL;
+	}
 	return u;
 }
 
@@ -146,6 +152,18 @@ static void peer_release(struct pool *p, struct peer_uses *u)
 		return;
 	HASH_DEL(p->peers, u);
 	free(u);
+}
+
+static void entry_free(struct pool *p, struct entry *e)
+{
+	e->peer->addresses--;
+	peer_release(p, e->peer);
+	e->range->used--;
+	if (e->by_client.tbl)
+		HASH_DELETE(by_client, p->by_client, e);
+	if (e->by_address.tbl)
+		HASH_DELETE(by_address, p->by_address, e);
+	free(e);
 }
 
 static struct client_key client_key(const struct scion_addr *peer, const struct ip_addr *client)
@@ -167,13 +185,19 @@ static struct entry *by_client(const struct pool *p, const struct client_key *ke
 	return e;
 }
 
-static void add(struct pool *p, struct entry *e, const struct client_key *key, struct peer_uses *u)
+/* -ENOMEM: it is gone. */
+static int add(struct pool *p, struct entry *e, const struct client_key *key, struct peer_uses *u)
 {
 	memcpy(&e->key, key, sizeof(*key));
 	e->peer = u;
 	u->addresses++;
 	HASH_ADD(by_client, p->by_client, key, sizeof(e->key), e);
 	HASH_ADD(by_address, p->by_address, address, sizeof(e->address), e);
+	if (!e->by_client.tbl || !e->by_address.tbl) {
+		entry_free(p, e);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
@@ -200,7 +224,9 @@ int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr
 			peer_release(p, u); /* a refused peer leaves nothing behind */
 			return err;
 		}
-		add(p, e, &key, u);
+		err = add(p, e, &key, u);
+		if (err < 0)
+			return err;
 	}
 	e->uses++;
 	*out = e->address;
@@ -249,7 +275,8 @@ int pool_restore(struct pool *p, const struct scion_addr *peer, const struct ip_
 		e->range = r;
 		e->address = *address;
 		r->used++;
-		add(p, e, &key, u);
+		if (add(p, e, &key, u) < 0)
+			return -ENOMEM;
 	}
 	e->uses++;
 	return 0;
@@ -261,12 +288,7 @@ void pool_put(struct pool *p, const struct ip_addr *address)
 
 	if (!e || --e->uses)
 		return;
-	e->peer->addresses--;
-	peer_release(p, e->peer);
-	e->range->used--;
-	HASH_DELETE(by_client, p->by_client, e);
-	HASH_DELETE(by_address, p->by_address, e);
-	free(e);
+	entry_free(p, e);
 }
 
 uint64_t pool_size(const struct pool *p)

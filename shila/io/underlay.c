@@ -94,8 +94,13 @@ static enum verdict send_verdict(int err)
 {
 	switch (err) {
 	case EAGAIN:
-	case ENOBUFS:
 		return VERDICT_SEND_AGAIN;
+	case ENOBUFS:
+	case ENOMEM:
+		return VERDICT_SEND_NO_BUFFERS;
+	case EPERM:
+	case EACCES:
+		return VERDICT_SEND_REFUSED;
 	case EMSGSIZE:
 		return VERDICT_SEND_TOO_BIG;
 	default:
@@ -165,11 +170,14 @@ void underlay_send(int fd, const struct underlay_msg *msgs, unsigned int n, uint
 		/* The first one is what failed. */
 		if (errno == EIO && msgs[sent].num_segs > 1) {
 			underlay_send_uncut(fd, &msgs[sent], verdicts);
-		} else if (send_verdict(errno) == VERDICT_SEND_AGAIN) {
-			verdicts[VERDICT_SEND_AGAIN] += n - sent; /* no room for the others either */
-			return;
 		} else {
-			verdicts[send_verdict(errno)]++;
+			enum verdict v = send_verdict(errno);
+
+			if (v == VERDICT_SEND_AGAIN || v == VERDICT_SEND_NO_BUFFERS) {
+				verdicts[v] += n - sent; /* no room for the others either */
+				return;
+			}
+			verdicts[v]++;
 		}
 		sent++;
 	}
