@@ -17,10 +17,12 @@
 #include "shila/state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +30,7 @@
 #define SOURCE_REMIND	 10   /* one line about it in so many tries */
 #define FIRST_PORT	 31000 /* Go programs take theirs from the top of the range downwards */
 #define TUN_MTU_MIN	 1500
+#define HIGH_FD		 1000 /* more than control ever has open: below the usual limit of 1024 */
 
 struct daemon {
 	const struct config *cfg;
@@ -426,6 +429,36 @@ static void on_signal(uv_signal_t *s, int number)
 	stop(d);
 }
 
+static void on_never(uv_poll_t *p, int status, int events)
+{
+	(void)p;
+	(void)status;
+	(void)events;
+}
+
+/*
+ * libuv aborts when its table of watched descriptors cannot grow. Watching a high one for a moment makes
+ * it as large as it will ever be, while there is somebody to see it fail.
+ */
+static void reserve_watchers(uv_loop_t *loop)
+{
+	uv_poll_t high;
+	int pair[2], fd;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	fd = fcntl(pair[0], F_DUPFD_CLOEXEC, HIGH_FD);
+	if (fd >= 0 && !uv_poll_init(loop, &high, fd)) {
+		uv_poll_start(&high, UV_READABLE, on_never);
+		uv_close((uv_handle_t *)&high, NULL);
+		uv_run(loop, UV_RUN_NOWAIT); /* before @high goes */
+	}
+	if (fd >= 0)
+		close(fd);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static int start_loop(struct daemon *d, char *why)
 {
 	int err = uv_loop_init(&d->loop);
@@ -434,6 +467,7 @@ static int start_loop(struct daemon *d, char *why)
 		snprintf(why, STATE_WHY_LEN, "event loop: %s", uv_strerror(err));
 		return err;
 	}
+	reserve_watchers(&d->loop);
 	uv_signal_init(&d->loop, &d->signals[0]);
 	uv_signal_init(&d->loop, &d->signals[1]);
 	uv_timer_init(&d->loop, &d->retry);

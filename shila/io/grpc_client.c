@@ -242,6 +242,10 @@ static int call_failed(struct grpc_call *call, CURLcode result, char *why)
 		return -ETIMEDOUT;
 	case CURLE_COULDNT_CONNECT:
 		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
+		if (os_errno == EMFILE || os_errno == ENFILE) {
+			explain(call, why, "cannot be asked: no file descriptor is left; raise their limit (LimitNOFILE)");
+			return -EMFILE;
+		}
 		text = os_errno ? strerrordesc_np(os_errno) : NULL;
 		if (!text)
 			text = "no connection";
