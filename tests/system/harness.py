@@ -331,6 +331,7 @@ class Shilad:
                  log_level="debug", build=None, env=None):
         self.lab, self.host = lab, host
         self.build = build or BUILD
+        self.program = "shilad"
         self.log_level = log_level
         self.env = env or {}
         self.number = int(host[1:])
@@ -383,7 +384,7 @@ class Shilad:
             json.dump(self.config, f, indent=1)
 
     def argv(self, *more):
-        return self.lab.inside(self.host, [os.path.join(self.build, "shila", "shilad"), "--config",
+        return self.lab.inside(self.host, [os.path.join(self.build, "shila", self.program), "--config",
                                            self.config_file, "--log-level", self.log_level, *more])
 
     def start(self, wait=True):

@@ -29,9 +29,7 @@ class Upgrade(SystemTest):
     def restart(self, host, program):
         """Detach, and start the other build on what is there."""
         host.detach()
-        plain = type(host).argv
-        host.argv = lambda *more: [os.path.join(host.build, "shila", program) if a.endswith("/shila/shilad") else a
-                                   for a in plain(host, *more)]
+        host.program = program
         host.start()
 
     def version(self, host):
