@@ -102,6 +102,27 @@ class Restarts(SystemTest):
         print(f"connections of {len(done)} clients: {done}", file=sys.stderr)
         self.assertTrue(all(n >= 5 for n in done), done)
 
+    def test_killed_while_starting(self):
+        """At any moment of a start that goes on with connections: the next one goes on with them too."""
+        h1, h2 = self.h1, self.h2
+        h2.serve(8003)
+        beats = [h1.spawn_traffic("beat", h2.address(4), 8003, 60, mptcp=bool(i)) for i in range(2)]
+        wait_for(lambda: len(h1.flows(state="open")) >= 4, 10)
+        before = flows(h1)
+        h1.kill()
+        for i in range(10):
+            h1.start(wait=False)
+            time.sleep(0.015 * i)
+            h1.kill()
+        h1.start()
+        self.assertEqual(before - flows(h1), set())
+        self.assertEqual(h1.counter("flows_not_resumed"), 0)
+        time.sleep(0.5)
+        for beat in beats:
+            beat.send_signal(signal.SIGTERM)
+            answer = traffic_answer(beat.finish(40))
+            self.assertTrue(answer["ok"], answer)
+
     def test_pause(self):
         """How long nothing is heard: the time without a daemon, and less than a second more."""
         h1, h2 = self.h1, self.h2
