@@ -54,6 +54,7 @@ static void send_accept(struct ctl_flow *f)
 
 	if (len < 0)
 		return;
+	worker_kick(c->workers[f->worker]); /* it must know the flow before the client's next frame */
 	send_answer(f, frame, (size_t)len);
 	f->accepted = true;
 	c->n.accepts_tx++;
