@@ -2,6 +2,7 @@
 #include "shila/io/grpc_client.h"
 
 #include "shila/base/bytes.h"
+#include "shila/io/relay.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /*
  * libcurl's multi_socket interface on libuv: curl says which sockets and which time-out it waits
@@ -21,12 +23,17 @@
  * HTTP/2 preface on a connection that it uses again with prior knowledge, and the call fails. Calls
  * are rare, the server is near, and a connection that died without a word troubles one call only.
  *
+ * curl reads from a socket until nothing is left, however long that takes, if what comes are frames without
+ * content (PING, WINDOW_UPDATE): a server that sends them without end would keep the thread for ever, whatever
+ * the deadline. So each connection goes through a relay, which hands on a part at a time, and MAX_BYTES in all.
+ *
  * Results are delivered from drain(), with no function of curl on the stack, so a callback may
  * start new calls or close the client.
  */
 
 #define FRAME_LEN         5
 #define CONTENT_TYPE      "Content-Type: application/grpc"
+#define MAX_BYTES         (GRPC_MAX_ANSWER + GRPC_MAX_HEADERS + (256u << 10)) /* with HTTP/2's own */
 #define CONTENT_TYPE_WANT "application/grpc"
 
 enum { GRPC_STATUS_NONE = -1, GRPC_OK = 0, GRPC_DEADLINE_EXCEEDED = 4 };
@@ -34,6 +41,8 @@ enum { GRPC_STATUS_NONE = -1, GRPC_OK = 0, GRPC_DEADLINE_EXCEEDED = 4 };
 struct grpc_call {
 	struct grpc_call *prev, *next;
 	struct grpc_client *client;
+	struct relay *relay;
+	int open_err; /* why there is none */
 	grpc_cb cb;
 	void *ctx;
 	CURL *easy;
@@ -67,6 +76,7 @@ struct grpc_client {
 	unsigned int num_handles; /* uv handles that are not closed yet */
 	bool closing;
 	const char *what, *remedy;
+	union sock_addr addr;
 	char server[IP_ADDR_STRLEN + 10]; /* "IP:PORT" */
 	void (*done)(void *ctx);
 	void *done_ctx;
@@ -200,9 +210,25 @@ static void call_unlink(struct grpc_call *call)
 	c->num_calls--;
 }
 
+static void handle_closed(struct grpc_client *c)
+{
+	if (--c->num_handles || !c->closing)
+		return;
+	if (c->done)
+		c->done(c->done_ctx);
+	free(c);
+}
+
+static void on_relay_closed(void *ctx)
+{
+	handle_closed(ctx);
+}
+
 static void call_free(struct grpc_call *call)
 {
 	curl_easy_cleanup(call->easy);
+	if (call->relay)
+		relay_close(call->relay, on_relay_closed, call->client);
 	curl_slist_free_all(call->headers);
 	free(call->answer);
 	free(call);
@@ -225,32 +251,32 @@ static int call_failed(struct grpc_call *call, CURLcode result, char *why)
 {
 	struct grpc_client *c = call->client;
 	const char *text = call->curl_error[0] ? call->curl_error : curl_easy_strerror(result);
-	long os_errno = 0;
+	int err = call->relay ? relay_error(call->relay) : call->open_err;
 
 	if (call->no_memory || result == CURLE_OUT_OF_MEMORY) {
 		explain(call, why, "cannot be asked: out of memory");
 		return -ENOMEM;
 	}
-	if (call->too_big) {
+	if (call->too_big || err == -EMSGSIZE) {
 		explain(call, why, "sends more than the %u KiB that an answer may have",
 			GRPC_MAX_ANSWER >> 10);
 		return -EPROTO;
+	}
+	if (err == -EMFILE || err == -ENFILE) {
+		explain(call, why, "cannot be asked: no file descriptor is left; raise their limit (LimitNOFILE)");
+		return -EMFILE;
+	}
+	if (err && err != -ECONNRESET && err != -EPIPE && strerrordesc_np(-err)) {
+		text = strerrordesc_np(-err);
+		explain(call, why, "does not answer: %c%s; %s", text[0] | 0x20, text + 1, c->remedy);
+		return -ENETUNREACH;
 	}
 	switch ((int)result) {
 	case CURLE_OPERATION_TIMEDOUT:
 		explain(call, why, "gave no answer within %u ms; %s", call->deadline_ms, c->remedy);
 		return -ETIMEDOUT;
 	case CURLE_COULDNT_CONNECT:
-		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
-		if (os_errno == EMFILE || os_errno == ENFILE) {
-			explain(call, why, "cannot be asked: no file descriptor is left; raise their limit (LimitNOFILE)");
-			return -EMFILE;
-		}
-		text = os_errno ? strerrordesc_np(os_errno) : NULL;
-		if (!text)
-			text = "no connection";
-		explain(call, why, "does not answer: %c%s; %s", text[0] | 0x20, text + 1,
-			c->remedy);
+		explain(call, why, "does not answer: no connection; %s", c->remedy);
 		return -ENETUNREACH;
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
@@ -330,13 +356,37 @@ static void drain(struct grpc_client *c)
 
 /* ---- curl on the loop ---- */
 
-static void handle_closed(struct grpc_client *c)
+/* curl lets this change where it connects to. */
+static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *addr)
 {
-	if (--c->num_handles || !c->closing)
-		return;
-	if (c->done)
-		c->done(c->done_ctx);
-	free(c);
+	struct grpc_call *call = ctx;
+	struct sockaddr_un relay;
+	socklen_t len;
+	int fd;
+
+	(void)purpose;
+	if (call->relay)
+		return CURL_SOCKET_BAD;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		call->open_err = -errno;
+		return CURL_SOCKET_BAD;
+	}
+	call->open_err = relay_open(call->client->loop, &call->client->addr, MAX_BYTES, &relay, &len, &call->relay);
+	if (call->open_err < 0)
+		goto close_fd;
+	call->client->num_handles++;
+	if (relay_error(call->relay) || len > sizeof(addr->addr))
+		goto close_fd;
+	addr->family = AF_UNIX;
+	addr->socktype = SOCK_STREAM;
+	addr->protocol = 0;
+	addr->addrlen = len;
+	memcpy(&addr->addr, &relay, len); /* an automatic name is short */
+	return fd;
+close_fd:
+	close(fd);
+	return CURL_SOCKET_BAD;
 }
 
 static void on_sock_closed(uv_handle_t *handle)
@@ -472,6 +522,7 @@ int grpc_client_open(uv_loop_t *loop, const union sock_addr *server, const char 
 	c->loop = loop;
 	c->what = what;
 	c->remedy = remedy;
+	c->addr = *server;
 	snprintf(c->server, sizeof(c->server), ip.len == 16 ? "[%s]:%u" : "%s:%u",
 		 ip_addr_str(&ip, text), sock_addr_port(server));
 	err = -ENOMEM;
@@ -551,6 +602,8 @@ static int call_set_up(struct grpc_call *call, const char *method)
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE, (long)call->body_len);
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, (char *)call->body);
 	curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)call->deadline_ms);
+	curl_easy_setopt(call->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	curl_easy_setopt(call->easy, CURLOPT_OPENSOCKETDATA, call);
 	curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
 	curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, on_header);
