@@ -293,10 +293,22 @@ void path_set_resume(struct path_set *s, struct path *path)
 	s->known = true;
 }
 
+/* Paths that are good until they expire, whatever the source says now. */
+static bool has_unexpired(const struct path_set *s)
+{
+	int64_t now = wall_clock_earliest(&s->control->clock);
+
+	for (size_t i = 0; i < s->num_paths; i++)
+		if (s->paths[i]->expiry_unix_s > now)
+			return true;
+	return false;
+}
+
 static void on_paths(void *ctx, int err, const char *why, struct path **paths, size_t n)
 {
 	struct path_set *s = ctx;
 	struct control *c = s->control;
+	bool failed = s->err < 0, keep;
 	char ia[ISD_AS_STRLEN];
 	size_t before, told = n;
 
@@ -307,12 +319,15 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 	}
 	s->asking = false;
 	before = s->num_paths + s->left_out;
-	if (!err)
+	/* No paths at all, where there were some: a source that lost its memory, or cannot reach its own source. */
+	keep = err < 0 || (!n && has_unexpired(s));
+	if (!keep)
 		n = keep_within_limit(s, paths, n);
-	if (!err && !take_answer(s, paths, n)) {
+	if (!keep && !take_answer(s, paths, n)) {
 		control_no_memory(c);
 		err = -ENOMEM;
 		why = "no memory for the answer";
+		keep = true;
 	}
 	s->err = err;
 	snprintf(s->why, sizeof(s->why), "%s", why ? why : "");
@@ -321,8 +336,13 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 		if (!s->failures++)
 			log_warn("paths to %s: %s", isd_as_str(s->ia, ia), s->why);
 		uv_timer_start(&s->timer, on_timer, back_off_ms(s), 0);
+	} else if (keep) {
+		if (!s->failures++)
+			log_warn("the SCION daemon knows no path to %s any more: those that were known are kept "
+				 "until they expire", isd_as_str(s->ia, ia));
+		uv_timer_start(&s->timer, on_timer, back_off_ms(s), 0);
 	} else {
-		if (s->failures || !s->known || before != told)
+		if (failed || !s->known || (n && s->failures) || before != told)
 			log_info("%zu path%s to %s%s", told, told == 1 ? "" : "s", isd_as_str(s->ia, ia),
 				 n < told ? ", more than limits.paths_per_as: the rest is left out" : "");
 		s->left_out = told - n;
@@ -333,7 +353,7 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 	}
 	for (struct peer *p = s->peers, *next; p; p = next) {
 		next = p->next_of_set;
-		if (!err && !peer_take_set(c, p))
+		if (!keep && !peer_take_set(c, p))
 			take_again(s);
 		opening_paths_known(p);
 		if (!err && n && p->configured && !p->num_workers)
