@@ -317,7 +317,7 @@ static void on_local_as(void *ctx, int err, const char *why, const struct local_
 	if (d->stopping)
 		return;
 	if (err < 0) {
-		if (d->tries++ % SOURCE_REMIND == 0)
+		if (d->tries++ % SOURCE_REMIND == 0 || strcmp(d->waiting, why))
 			log_warn("%s; shilad waits for it (scion.daemon in the configuration, or $SCION_DAEMON, "
 				 "says where it is)", why);
 		snprintf(d->waiting, sizeof(d->waiting), "%s", why);
