@@ -37,6 +37,7 @@ enum order_type {
 	ORDER_SET_PATH,
 	ORDER_ASKED_DONE,
 	ORDER_OPEN,
+	ORDER_HEARD,
 	ORDER_WRITE,
 	ORDER_RETRY,
 	ORDER_RESET,
@@ -473,6 +474,10 @@ static void carry_out(struct worker *w, struct order *o)
 			f->slow = false;
 		}
 		return;
+	case ORDER_HEARD:
+		if (f)
+			f->unheard = false;
+		return;
 	case ORDER_WRITE:
 		write_packet(w, o);
 		return;
@@ -574,6 +579,11 @@ int worker_remove(struct worker *w, uint32_t slot)
 int worker_asked_done(struct worker *w, uint32_t slot)
 {
 	return order_plain(w, ORDER_ASKED_DONE, slot);
+}
+
+int worker_heard(struct worker *w, uint32_t slot)
+{
+	return order_plain(w, ORDER_HEARD, slot);
 }
 
 int worker_reset_local(struct worker *w, uint32_t slot)

@@ -89,6 +89,7 @@ int worker_remove(struct worker *w, uint32_t slot); /* the slot may be installed
 int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch); /* takes @t on success */
 int worker_asked_done(struct worker *w, uint32_t slot); /* a move that control refused */
 int worker_open_flow(struct worker *w, uint32_t slot, const struct flow_name *theirs); /* no longer slow */
+int worker_heard(struct worker *w, uint32_t slot); /* its client is real */
 int worker_write(struct worker *w, uint8_t tun, const struct vnet_hdr *vnet, const void *pkt, uint32_t len);
 /* worker_retry() - Treat a packet as if it had just been read from that TUN. */
 int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_hdr *vnet,

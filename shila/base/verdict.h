@@ -41,6 +41,7 @@
 	X(NO_FLOW, "drop.no_flow", "a TCP segment that belongs to no flow")                        \
 	X(NOT_ALLOWED, "drop.not_allowed", "the peer is not in ingress.allow")                     \
 	X(NOT_SERVED, "drop.not_served", "the port is not in ingress.serve")                       \
+	X(IN_USE, "drop.in_use", "an OPEN with addresses and ports of a flow that lives, under another name")     \
 	X(LIMIT_FLOWS, "drop.limit_flows", "limits.flows was reached")                             \
 	X(LIMIT_PEER_FLOWS, "drop.limit_flows_per_peer", "a peer has limits.flows_per_peer flows") \
 	X(LIMIT_HALF_OPEN, "drop.limit_half_open", "a peer has limits.half_open_per_peer flows that it opened and left") \

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#define REPLY_MTU_MIN 1000 /* what a peer may tell of its path; SCION's own least is above */
 #define CLOSE_BURST   16 /* in a millisecond: a CLOSE is sent once, and routers drop what comes in bursts */
 
 uint64_t control_random(void)
@@ -97,6 +98,9 @@ static struct path *reversed_path(struct control *c, const struct arrival *a, ui
 		control_no_memory(c);
 		return NULL;
 	}
+	/* Who says that its path takes less than any SCION path must would get its data byte by byte. */
+	if (mtu && mtu < REPLY_MTU_MIN)
+		mtu = REPLY_MTU_MIN;
 	p->dst_ia = a->peer.ia;
 	p->mtu_bytes = mtu && mtu < limit ? mtu : limit;
 	p->expiry_unix_s = n ? scion_path_expiry(raw, a->pkt.path_len) : INT64_MAX;

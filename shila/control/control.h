@@ -237,6 +237,10 @@ struct ctl_flow {
 	struct ip_addr pool_address; /* len 0: none */
 	unsigned int reply_fd;	     /* index of the socket that was addressed */
 	bool accepted, confirmed;    /* an ACCEPT was sent; the client was heard since */
+	bool refused;		     /* by our kernel, and the client is still to hear of it */
+	uint8_t refused_why;	     /* enum frame_reason */
+	unsigned int answers;	     /* ACCEPTs and REJECTs sent: at most one an OPEN */
+	uint32_t credit;	     /* bytes of its first OPEN that the answer left over */
 	uint8_t synack[64];	     /* thin header and options */
 	struct {
 		struct datagram_group *group; /* NULL: none */
@@ -437,6 +441,7 @@ void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
 void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local);
 char *flow_str(const struct ctl_flow *f, char *buf); /* 256: "flow 12 tcp a:1 > b:2 (1-64513,10.0.0.1)" */
 void flow_drop_held(struct ctl_flow *f);
+void flow_send_confirm(struct ctl_flow *f); /* ALIVE that answers a bare ACCEPT: not longer than that */
 void flow_send_alive(struct ctl_flow *f); /* the newest epoch, on the flow's path */
 
 /* ---- opening.c ---- */
@@ -567,7 +572,8 @@ void probing_start(struct control *c);
 void probing_stop(struct control *c);
 void probing_reply(struct control *c, const struct arrival *a, struct rd *r);
 void probing_request(struct control *c, const struct arrival *a, struct rd *r);
-void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid); /* SCMP: look at once */
+/* SCMP: look at once, with probes of together at most @bytes. */
+void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid, size_t bytes);
 void probing_now(struct control *c, struct peer *p);
 void probing_look(struct control *c, struct peer *p);
 void probing_wake(struct control *c); /* flows came to a path */

@@ -190,8 +190,10 @@ bool datagrams_icmp_error(struct control *c, const struct up_msg *m, const struc
 	f = flow_by_key(c, &about);
 	if (f && f->server && f->tcp && offering_icmp(f, ip, m->bytes[ip->l4_off], m->bytes[ip->l4_off + 1]))
 		return true;
-	if (!f || !f->tmpl || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
-	    !send_packet(f, m->bytes, m->len))
+	if (f && f->server && !f->tcp && !f->confirmed && f->state == FLOW_OPEN)
+		flow_hold(f, m); /* as all that goes to a client that was not heard */
+	else if (!f || !f->tmpl || (f->server && !f->confirmed) || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
+		 !send_packet(f, m->bytes, m->len))
 		c->drops[VERDICT_TUN_ICMP]++;
 	return true;
 }

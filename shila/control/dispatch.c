@@ -81,6 +81,10 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 		answer_too_big(c, worker, m->tun, m->bytes, m->len, datagrams_mtu(f->tmpl));
 		return;
 	}
+	if (f && f->server && !f->tcp && !f->confirmed && f->state >= FLOW_OPEN) {
+		flow_hold(f, m); /* until the client was heard: anybody may have sent its OPEN */
+		return;
+	}
 	if (f && f->state >= FLOW_OPEN && !(f->tcp && tcp.flags & TCP_SYN)) {
 		/* It crossed the message that opens or installs the flow. */
 		worker_retry(c->workers[f->worker], m->tun, m->side, &m->vnet, m->bytes, m->len);
@@ -117,10 +121,10 @@ static void on_scmp(struct control *c, const struct arrival *a)
 	/* Not authenticated: a hint that starts probing, never a verdict. */
 	switch (m.type) {
 	case SCMP_EXT_IF_DOWN:
-		probing_hint(c, m.ia, m.egress);
+		probing_hint(c, m.ia, m.egress, a->len);
 		return;
 	case SCMP_INT_CONN_DOWN:
-		probing_hint(c, m.ia, m.egress);
+		probing_hint(c, m.ia, m.egress, a->len);
 		return;
 	case SCMP_PARAMETER_PROBLEM:
 		if (m.code == SCMP_CODE_PATH_EXPIRED || m.code == SCMP_CODE_INVALID_MAC) {

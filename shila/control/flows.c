@@ -297,6 +297,8 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 		.tcp = f->tcp,
 		.slow = true,
 		.server = f->server,
+		.unheard = f->server && !f->confirmed,
+		.credit = f->credit,
 		.epoch = f->epoch,
 		.tun = f->tun,
 		.hot = flow_kept_hot(f),
@@ -418,14 +420,24 @@ void flow_saw(struct control *c, const struct up_msg *m)
 		linger(f);
 }
 
-void flow_send_alive(struct ctl_flow *f)
+static void send_alive(struct ctl_flow *f, size_t len)
 {
 	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
-	uint8_t frame[FRAME_PROBE_LEN] = { 0 }; /* the peer may answer with a PROBE: not larger than this */
+	uint8_t frame[FRAME_PROBE_LEN] = { 0 };
 	struct wr w = wr_init(frame, sizeof(frame));
 
 	frame_build_hdr(&w, &h);
-	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, sizeof(frame));
+	control_send_frame(f->control, f->worker, f->tmpl, f->slot, frame, len);
+}
+
+void flow_send_alive(struct ctl_flow *f)
+{
+	send_alive(f, FRAME_PROBE_LEN); /* the peer may answer with a PROBE: not larger than this */
+}
+
+void flow_send_confirm(struct ctl_flow *f)
+{
+	send_alive(f, FRAME_HDR_LEN);
 }
 
 struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port)

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* No memory just now: the client repeats its OPEN, and may have more luck. */
+/* No answer for now: no memory, or its place is not free. The client repeats its OPEN, and may have more luck. */
 #define REASON_SILENT REASON_MAX
+
+#define DATAGRAM_ALIVE_MS 2000 /* heard since: an OPEN with the same ports does not replace it */
 
 static void reject(struct control *c, const struct arrival *a, const struct flow_name *to,
 		   const struct flow_name *from, enum frame_reason reason)
@@ -30,13 +32,21 @@ static void reject(struct control *c, const struct arrival *a, const struct flow
 
 /* ---- ACCEPT ---- */
 
-/* From the port that the OPEN was sent to; that may be the contact port, not the worker's. */
+/*
+ * From the port that the OPEN was sent to; that may be the contact port, not the worker's. One for each
+ * OPEN, until its sender was heard: an answer goes where the OPEN says that it came from.
+ */
 static void send_answer(struct ctl_flow *f, const uint8_t *frame, size_t len)
 {
-	struct tmpl *t = flow_tmpl(f, f->tmpl->path, f->reply_fd, f->tmpl->peer_port);
+	struct tmpl *t;
 
-	if (t)
+	if (!f->confirmed && f->answers >= f->opens)
+		return;
+	t = flow_tmpl(f, f->tmpl->path, f->reply_fd, f->tmpl->peer_port);
+	if (t) {
 		control_send_frame(f->control, f->reply_fd, t, f->slot, frame, len);
+		f->answers++;
+	}
 	tmpl_put(t);
 }
 
@@ -58,6 +68,18 @@ static void send_accept(struct ctl_flow *f)
 	send_answer(f, frame, (size_t)len);
 	f->accepted = true;
 	c->n.accepts_tx++;
+}
+
+static void send_refusal(struct ctl_flow *f)
+{
+	struct frame_end e = { .from = f->mine, .reason = f->refused_why };
+	uint8_t frame[64];
+	int len = frame_build_end(frame, sizeof(frame), FRAME_REJECT, &f->theirs, &e);
+
+	if (len > 0) {
+		send_answer(f, frame, (size_t)len);
+		f->control->n.rejects_tx++;
+	}
 }
 
 /* ---- OPEN ---- */
@@ -101,34 +123,36 @@ static uint8_t ingress_tun(const struct control *c)
 }
 
 /* Writes the SYN of an OPEN to the TUN, as if its client were at the pool address. */
-static bool offer_syn(struct ctl_flow *f, const struct frame_open *o, uint8_t traffic_class)
+static bool write_syn(const struct ctl_flow *f, const struct thin_tcp *t, const struct rd *data, uint8_t traffic_class)
 {
 	struct control *c = f->control;
+	struct tcp_build b = {
+		.src = &f->key.remote, .dst = &f->key.local,
+		.src_port = f->key.remote_port, .dst_port = f->key.local_port,
+		.seq = t->seq, .flags = t->flags, .window = t->window, .urgent = t->urgent,
+		.opts = t->opts, .opts_len = t->opts_len, .data = data->p, .len = data->left,
+		.traffic_class = traffic_class,
+	};
+	int len = inet_build_tcp(c->packet, sizeof(c->packet), &b);
+
+	return len > 0 &&
+	       !worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
+}
+
+static bool offer_syn(struct ctl_flow *f, const struct frame_open *o, uint8_t traffic_class)
+{
 	struct rd body = rd_init(o->body, o->body_len);
 	struct tcp_options parsed;
 	struct thin_tcp t;
-	struct tcp_build b;
-	uint8_t opts[40];
-	int len;
 
-	if (frame_parse_thin(&body, &t) < 0 || !(t.flags & TCP_SYN) || t.flags & (TCP_ACK | TCP_RST | TCP_FIN))
+	if (frame_parse_thin(&body, &t) < 0)
 		return false;
-	memcpy(opts, t.opts, t.opts_len);
 	f->isn = t.seq;
-	if (f->kind == FLOW_SUB && !tcp_options_parse(opts, t.opts_len, &parsed) && parsed.has_token) {
+	if (f->kind == FLOW_SUB && !tcp_options_parse(t.opts, t.opts_len, &parsed) && parsed.has_token) {
 		f->token = parsed.token; /* ours: a join names the receiver's token */
 		f->has_token = true;
 	}
-	b = (struct tcp_build){
-		.src = &f->key.remote, .dst = &f->key.local,
-		.src_port = f->key.remote_port, .dst_port = f->key.local_port,
-		.seq = t.seq, .flags = t.flags, .window = t.window, .urgent = t.urgent,
-		.opts = opts, .opts_len = t.opts_len, .data = body.p, .len = body.left,
-		.traffic_class = traffic_class,
-	};
-	len = inet_build_tcp(c->packet, sizeof(c->packet), &b);
-	return len > 0 &&
-	       !worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
+	return write_syn(f, &t, &body, traffic_class);
 }
 
 /* The first packet of a DATAGRAM flow travels in its OPEN. */
@@ -198,6 +222,27 @@ static void log_refusal(struct control *c, const struct arrival *a, const struct
 							frame_reason_str((uint8_t)reason));
 }
 
+/*
+ * An OPEN with the 4-tuple of a flow that lives, under another name. The client may have lost that flow, or
+ * somebody else pretends to be it, who must not end it. So our kernel is shown the SYN: it answers on the old
+ * flow with a challenge ACK (RFC 5961), to which a client that has lost it says UNKNOWN; then the repeated OPEN
+ * finds its place free. Datagrams have no such question: their flow is alive while it is heard.
+ */
+static bool must_stay(struct ctl_flow *old, const struct frame_open *o, uint8_t traffic_class)
+{
+	const struct flow_stats *stats = worker_flow_stats(old->control->workers[old->worker], old->slot);
+	struct rd body = rd_init(o->body, o->body_len);
+	struct thin_tcp t;
+
+	if (!old->server || !old->confirmed || (old->state != FLOW_OPEN && old->state != FLOW_CLOSING))
+		return false;
+	if (!old->tcp)
+		return control_now_ms(old->control) < flow_counter(&stats->rx_ms) + DATAGRAM_ALIVE_MS;
+	if (!frame_parse_thin(&body, &t))
+		write_syn(old, &t, &body, traffic_class);
+	return true;
+}
+
 static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, const struct frame_open *o,
 				  struct peer *peer, const struct ip_addr *dst, enum frame_reason *reason,
 				  enum verdict *limit)
@@ -225,6 +270,12 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 		return NULL;
 	}
 	old = flow_by_key(c, &key);
+	if (old && must_stay(old, o, a->pkt.traffic_class)) {
+		limits_pool_put(c, peer, &key.remote);
+		c->drops[VERDICT_IN_USE]++;
+		*reason = REASON_SILENT;
+		return NULL;
+	}
 	if (old)
 		flow_free(old); /* the client uses the ports again */
 	f = flow_new(c, &key, o->src_port, o->dst_port);
@@ -248,6 +299,8 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	flow_set_theirs(f, &o->from);
 	/* Frames of this flow leave from the port of its worker, whichever was addressed. */
 	t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);
+	if (t && a->len > (size_t)t->len + FRAME_ACCEPT_MIN_LEN)
+		f->credit = (uint32_t)(a->len - t->len - FRAME_ACCEPT_MIN_LEN);
 	err = t && f->in_theirs ? flow_install(f, t) : -ENOMEM;
 	tmpl_put(t);
 	if (err < 0) {
@@ -274,7 +327,10 @@ static void open_again(struct ctl_flow *f, const struct arrival *a, const struct
 		if (t)
 			flow_set_tmpl(f, t);
 	}
-	if (f->accepted) {
+	if (f->refused) {
+		send_refusal(f);
+		flow_free(f);
+	} else if (f->accepted) {
 		send_accept(f); /* one for this OPEN; with the SYN/ACK if it came meanwhile */
 	} else if (f->state == FLOW_OFFERED && f->tcp) {
 		offer_syn(f, o, a->pkt.traffic_class);
@@ -335,6 +391,7 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 	}
 	flow_step(f, FLOW_EV_ESTABLISH);
 	worker_open_flow(c->workers[f->worker], f->slot, &f->theirs);
+	worker_kick(c->workers[f->worker]); /* parts of a datagram that come before are lost */
 	send_accept(f);
 	flow_timer(f, OFFER_DEADLINE_MS);
 }
@@ -389,18 +446,15 @@ static void on_synack(struct ctl_flow *f, const struct tcp_hdr *tcp)
 
 static void on_refused(struct ctl_flow *f, enum frame_reason reason)
 {
-	struct control *c = f->control;
-	struct frame_end e = { .from = f->mine, .reason = (uint8_t)reason };
-	uint8_t frame[64];
-	int len = frame_build_end(frame, sizeof(frame), FRAME_REJECT, &f->theirs, &e);
 	char text[256];
 
 	log_debug("%s: the local kernel refused it: %s", flow_str(f, text),
 		  reason == REASON_PORT_CLOSED ? "port closed" : "ICMP");
-	if (len > 0) {
-		send_answer(f, frame, (size_t)len);
-		c->n.rejects_tx++;
-	}
+	f->refused = true;
+	f->refused_why = reason;
+	if (!f->confirmed && f->answers >= f->opens)
+		return; /* its OPEN had a bare ACCEPT: the next one, or an ALIVE, gets the REJECT */
+	send_refusal(f);
 	flow_step(f, FLOW_EV_RST);
 	flow_free(f);
 }
@@ -439,8 +493,15 @@ void offering_confirmed(struct ctl_flow *f)
 	f->confirmed = true;
 	flow_keep(f);
 	limits_count(f);
-	if (!f->tcp)
+	if (f->refused) {
+		send_refusal(f);
+		flow_timer(f, 0); /* callers still look at it */
+		return;
+	}
+	if (!f->tcp) {
+		worker_heard(f->control->workers[f->worker], f->slot);
 		datagrams_confirmed(f);
+	}
 	if (f->tcp && f->synack_len && f->accepted && f->state == FLOW_OPEN &&
 	    !flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_segments))
 		send_data(f, f->synack, f->synack_len); /* came after the bare ACCEPT */

@@ -16,6 +16,7 @@
 #define OPEN_RTO_MAX_MS	    1000
 #define OPENS_TO_WORKER	    2 /* unanswered ones, then the contact port is tried */
 #define OPENS_ON_A_PATH	    2 /* unanswered ones, then another path is tried */
+#define OPEN_DATAGRAM_BYTES 1200 /* that an OPEN for datagrams is padded to */
 #define CONFIRM_TIMES	    3
 #define CONFIRM_MS	    1000
 
@@ -73,6 +74,17 @@ uint32_t flow_payload(const uint8_t *pkt, size_t len)
 	return ip_parse(pkt, len, &ip) < 0 ? 0 : inet_payload_len(&ip);
 }
 
+/* The server sends us no more bytes than we sent until it has heard us: room for its first answer. */
+static int pad_open(uint8_t *frame, int len, uint16_t budget)
+{
+	int to = budget < OPEN_DATAGRAM_BYTES ? budget : OPEN_DATAGRAM_BYTES;
+
+	if (len >= to)
+		return len;
+	memset(frame + len, 0, (size_t)(to - len));
+	return to;
+}
+
 static void send_open(struct ctl_flow *f)
 {
 	struct control *c = f->control;
@@ -123,6 +135,8 @@ static void send_open(struct ctl_flow *f)
 	}
 	follow_open(f, t);
 	worker_kick(c->workers[f->worker]); /* parts of a datagram that come before are lost */
+	if (len > 0 && !f->tcp && !f->invited) /* that one is an answer itself */
+		len = pad_open(c->packet, len, tmpl_budget(t));
 	if (len > 0)
 		control_send_frame(c, f->worker, t, f->slot, c->packet, (size_t)len);
 	tmpl_put(t);
@@ -495,7 +509,7 @@ static bool establish(struct ctl_flow *f)
 		f->control->drops[VERDICT_CONTROL_FULL]++;
 		return false;
 	}
-	f->confirm_left = f->tcp ? CONFIRM_TIMES : 0;
+	f->confirm_left = CONFIRM_TIMES;
 	return flow_step(f, FLOW_EV_ESTABLISH);
 }
 
@@ -606,7 +620,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 	if (f->tcp && !acc.body_len) {
 		/* Bare: the peer's kernel takes its time. It sends the SYN/ACK once it heard us. */
 		control_kick(c); /* the worker must know where it comes from */
-		flow_send_alive(f);
+		flow_send_confirm(f);
 		return; /* the OPEN is repeated until the SYN/ACK is there */
 	}
 	if (!establish(f))
@@ -617,9 +631,9 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		opening_synack(f, &t, a->pkt.traffic_class);
 	} else {
 		if (f->num_held <= f->first_sent)
-			flow_send_alive(f); /* nothing follows for now: the server must know that we are real */
+			flow_send_confirm(f); /* nothing follows for now: the server must know that we are real */
 		flush_held(f, f->first_sent);
-		flow_timer(f, FLOW_IDLE_MS);
+		flow_timer(f, CONFIRM_MS);
 	}
 }
 

@@ -176,8 +176,6 @@ void peer_on_hello(struct control *c, const struct arrival *a, const struct fram
 		c->drops[VERDICT_NOT_ALLOWED]++;
 		return;
 	}
-	if (p)
-		probing_look(c, p);
 	ours = our_hello(c, hello.cookie);
 	len = frame_build_hello(frame, sizeof(frame), FRAME_HELLO_ACK, &ours);
 	if (len > 0 && (size_t)len <= a->udp.len)

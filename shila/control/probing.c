@@ -154,7 +154,7 @@ static void answered(struct peer_path *pp, uint64_t rtt_us)
 static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
 {
 	struct frame_probe p = { .id = ++c->next_probe, .sent_us = now_us };
-	uint8_t frame[64];
+	uint8_t frame[2 * FRAME_PROBE_LEN + SCION_MAX_HDR_LEN + SCION_UDP_HDR_LEN] = { 0 };
 	int len;
 
 	if (!pp->tmpl)
@@ -164,6 +164,9 @@ static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
 	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
 	if (len <= 0)
 		return;
+	/* Who may not know either whether the path is up may send a reply and a probe of its own. */
+	if (pp->state != PATH_STATE_UP)
+		len = 2 * FRAME_PROBE_LEN + pp->tmpl->len;
 	pp->probe_id = p.id;
 	pp->probe_sent_us = now_us;
 	if (++pp->sent > WINDOW) {
@@ -233,7 +236,7 @@ void probing_now(struct control *c, struct peer *p)
 	probing_wake(c);
 }
 
-/* A peer gives a sign of life that proves nothing: what is not up is looked at, a probe a path at most. */
+/* A peer gives a sign of life that proves nothing: one path that is not up is looked at. */
 void probing_look(struct control *c, struct peer *p)
 {
 	uint64_t now_us = control_now_us();
@@ -243,10 +246,11 @@ void probing_look(struct control *c, struct peer *p)
 			continue;
 		pp->next_probe_us = 0;
 		probing_wake(c);
+		return;
 	}
 }
 
-void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid)
+void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid, size_t bytes)
 {
 	uint64_t now_us = control_now_us();
 	struct peer *p, *next;
@@ -255,9 +259,12 @@ void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid)
 		for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
 			if (!path_has_interface(pp->path, ia, ifid) || pp->state == PATH_STATE_DOWN)
 				continue;
-			/* One probe a tick at most, however many hints come: a forged one costs one. */
-			if (!pp->probe_id && now_us - pp->probe_sent_us > TICK_MS * 1000)
+			/* One probe a tick at most, however many hints come, and not more bytes than the hint has. */
+			if (!pp->probe_id && pp->tmpl && now_us - pp->probe_sent_us > TICK_MS * 1000 &&
+			    bytes >= pp->tmpl->len + 2u * FRAME_PROBE_LEN + pp->tmpl->len) {
+				bytes -= pp->tmpl->len + 2u * FRAME_PROBE_LEN + pp->tmpl->len;
 				send_probe(c, pp, now_us);
+			}
 			probing_wake(c);
 		}
 	}
@@ -282,8 +289,9 @@ void probing_request(struct control *c, const struct arrival *a, struct rd *r)
 		c->drops[VERDICT_NOT_ALLOWED]++;
 		return;
 	}
-	if (p)
-		probing_look(c, p); /* it has come back, perhaps */
+	/* It has come back, perhaps. Its probe must have paid for the reply and for ours. */
+	if (p && a->len >= 2 * (a->len - a->udp.len + FRAME_PROBE_LEN))
+		probing_look(c, p);
 	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE_REPLY, &probe);
 	if (len > 0 && (size_t)len <= a->udp.len)
 		control_reply(c, a, frame, (size_t)len);

@@ -62,6 +62,8 @@ struct flow {
 	bool tcp;
 	bool slow;	   /* outbound packets go to control: the flow is not open yet */
 	bool server;	   /* follows the client's moves and renewals */
+	bool unheard;	   /* server: nothing came from the client since its OPEN, which anybody may have sent */
+	uint32_t credit;   /* bytes that may be sent to it all the same: its OPEN was longer than our answer */
 	bool asked;	   /* told control of a move or renewal, waits for its answer, or some time */
 	uint64_t asked_ms; /* when */
 	uint8_t epoch;

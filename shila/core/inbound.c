@@ -202,6 +202,15 @@ static bool may_ask(struct flow *f, uint64_t now_ms)
 	return true;
 }
 
+/* A frame with the right name: only who got our answer knows it. */
+static void heard(struct flow *f)
+{
+	if (!f->server)
+		return;
+	f->saw |= FLOW_SAW_HEARD;
+	f->unheard = false;
+}
+
 static enum verdict take_data(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,
 			      const struct frame_hdr *h, struct rd *r, uint32_t wire, uint64_t now_ms)
 {
@@ -238,8 +247,7 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 		hot->in_ack = thin.ack;
 		hot->known |= FLOW_KNOWS_ACK;
 	}
-	if (f->server)
-		f->saw |= FLOW_SAW_HEARD;
+	heard(f);
 	if (thin.flags & TCP_FIN)
 		f->saw |= FLOW_SAW_FIN_IN;
 	if (thin.flags & TCP_RST)
@@ -439,8 +447,7 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 		return take_data(in, f, pkt, &h, &r, wire, now_ms);
 	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
 	f->hot->last_s = (uint32_t)(now_ms / 1000);
-	if (f->server)
-		f->saw |= FLOW_SAW_HEARD;
+	heard(f);
 	if (h.type == FRAME_ALIVE)
 		return f->slow || (int8_t)(h.epoch - f->epoch) > 0 || (f->server && renewed(pkt, f->tmpl)) ?
 			       VERDICT_CONTROL :

@@ -129,6 +129,13 @@ static enum verdict send_datagram(struct flow *f, struct train *train, const str
 	}
 	if (train->vnet.flags & VNET_F_NEEDS_CSUM)
 		inet_l4_csum_set(train->pkt, ip); /* whole and valid on the wire */
+	if (f->unheard) {
+		uint32_t bytes = parts * (t->len + FRAME_HDR_LEN + (parts > 1 ? 4u : 0u)) + train->len;
+
+		if (bytes > f->credit)
+			return VERDICT_CONTROL; /* which keeps it until the client was heard */
+		f->credit -= bytes;
+	}
 	for (uint32_t i = 0; i < parts; i++) {
 		uint32_t n = i ? train->len - first : first, len;
 		struct send_msg *open = NULL;
@@ -179,7 +186,7 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 		return VERDICT_TUN_MALFORMED;
 	len = train->len - ip.l4_off - tcp.hdr_len;
 	track(f, &tcp, len);
-	if (f->slow || tcp.flags & TCP_SYN)
+	if (f->slow || f->unheard || tcp.flags & TCP_SYN)
 		return VERDICT_CONTROL;
 	if (!f->tmpl)
 		return VERDICT_NO_PATH;

@@ -23,6 +23,7 @@
 #define FRAME_PROBE_LEN 24 /* PROBE and PROBE-REPLY with their header */
 
 /* Answers are never larger than what they answer, so an OPEN is as long as the largest ACCEPT. */
+#define FRAME_ACCEPT_MIN_LEN  (FRAME_HDR_LEN + 8) /* a bare one */
 #define FRAME_ACCEPT_MAX_BODY (FRAME_THIN_LEN + 4 + 40) /* with urgent pointer and all options */
 #define FRAME_ACCEPT_MAX_LEN  (FRAME_HDR_LEN + 8 + FRAME_ACCEPT_MAX_BODY)
 #define FRAME_OPEN_MIN_LEN    FRAME_ACCEPT_MAX_LEN

@@ -7,6 +7,7 @@ h1 a real peer whose connection runs beside everything, and the packets come fro
 under any SCION address.
 """
 
+import os
 import signal
 import struct
 import sys
@@ -14,6 +15,7 @@ import sys
 from harness import *  # noqa: F403
 
 sys.path.insert(0, TOOLS)
+import amplification  # noqa: E402
 import inject  # noqa: E402
 from inject import (ACCEPT, ACK, ALIVE, CLOSE, DATA, DATAGRAM, DGRAM, FIN, FRAG, HELLO_ACK, LAST, MAIN, OPEN, PLAIN,  # noqa: E402
                     PROBE_REPLY, PSH, REJECT, RST, SUB, SYN, UNKNOWN, URG, TcpClient, frame, hello, open_frame, probe,
@@ -34,7 +36,7 @@ class Hostile(SystemTest):
     @classmethod
     def setUpClass(cls):
         cls.pair = cls.keep(Pair(topology="local", apps=(4,), config2=dict(
-            {"ingress": {"allow": [AS, ALLOWED_AS], "serve": ["tcp/8000-8001", "udp/9000", "icmp"]}}, **cls.config2)))
+            {"ingress": {"allow": [AS, ALLOWED_AS], "serve": ["tcp/8000-8002", "udp/9000-9001", "icmp"]}}, **cls.config2)))
         cls.h1, cls.h2 = cls.pair.h1, cls.pair.h2
         cls.worker = cls.h2.rpc("status")["worker_ports"]
         cls.addresses = {h: cls.pair.lab.hosts[h]["address"] for h in ("h1", "h2")}
@@ -262,6 +264,34 @@ class Refusals(Hostile):
         self.assertEqual(c.say(b"still here\n"), b"still here\n")
         c.data(flags=RST | ACK)
 
+    def test_open_of_a_running_flow(self):
+        """An OPEN with addresses and ports of a running connection, under another name, does not end it."""
+        flow = self.h2.flows(state="open", role="main", side="server")[0]
+        port = int(flow["remote"].rsplit(":", 1)[1])
+        drops, resets = self.drops(), self.h2.counter("resets_to_programs")
+        for kind in (MAIN, SUB, PLAIN):
+            self.i.send(CONTACT, open_frame(self.names(), (port, 8000), kind=kind, src=flow["client"]))
+        self.assertEqual(self.settle(CONTACT), [])
+        self.assertEqual(self.difference(drops), {"drop.in_use": 3})
+        self.assertEqual([f["id"] for f in self.h2.flows(state="open", role="main", side="server")], [flow["id"]])
+        self.assertEqual(self.h2.counter("resets_to_programs"), resets)
+
+    def test_client_that_lost_its_flow(self):
+        """It uses the ports again: asked about the old flow it says UNKNOWN, and its next OPEN gets through."""
+        old = TcpClient(self.i, (40100, 8000), 0x200, CONTACT, self.peer)
+        old.open()
+        self.assertEqual(old.say(b"first\n"), b"first\n")
+        self.i.receive(0.3)
+        new = TcpClient(self.i, (40100, 8000), 0x201, CONTACT, self.peer)
+        self.i.send(CONTACT, new.open_bytes())
+        asked = self.i.receive(3, DATA)
+        self.assertEqual([(f.type, f.to) for f in asked], [(DATA, old.name)])
+        self.i.send(old.port, inject.unknown(old.name, old.peer[0] >> 12), src_port=self.i.port)
+        # its FlowID is that of the server's flow, which is how the frame for the old flow was numbered
+        new.open()
+        self.assertEqual(new.say(b"second\n"), b"second\n")
+        new.data(flags=RST | ACK)
+
     def test_datagrams(self):
         server = self.h2.serve(9000, udp=True)
         n = self.names()
@@ -279,7 +309,8 @@ class Refusals(Hostile):
         refused("empty", frame(DATAGRAM, to=to))
         refused("LAST without FRAG", frame(DATAGRAM, bytes(40), to=to, flags=LAST))
         refused("an empty part", frame(DATAGRAM, bytes(4), to=to, flags=FRAG))
-        refused("a part that is too large", frame(DATAGRAM, bytes(60000), to=to, flags=FRAG))
+        self.i.send(port, frame(DATAGRAM, bytes(60000), to=to, flags=FRAG))
+        refused("two parts, too large together", frame(DATAGRAM, bytes(60000), to=to, flags=FRAG | LAST))
         refused("not IP", frame(DATAGRAM, b"\xff" * 40, to=to))
         refused("another port of the server", frame(DATAGRAM, udp("10.7.9.9", "10.70.2.1", 5000, 22, b"x"), to=to))
         refused("another port of the client", frame(DATAGRAM, udp("10.7.9.9", "10.70.2.1", 5001, 9000, b"x"), to=to))
@@ -294,6 +325,63 @@ class Refusals(Hostile):
     @staticmethod
     def icmp(quote, kind=3, code=4):
         return inject.ip_packet("10.7.9.9", "10.70.2.1", 1, bytes([kind, code, 0, 0, 0, 0, 5, 0]) + quote[:28], 2)
+
+
+class Amplification(Hostile):
+    """No answer is larger than what it answers, whatever kernel and services behind the daemon say."""
+
+    beat = False
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.keep(cls.h2.spawn_traffic("udp-server", 9000, 10, ingress=True))
+        cls.keep(cls.h2.spawn_traffic("udp-server", 9001, ingress=True))
+        for port in (9000, 9001):
+            cls.h2.wait_listening(port, "udp")
+        # On 8001 the kernel does not answer, on 8002 nobody listens.
+        cls.inside("nft", "add table ip t { chain in { type filter hook input priority 0; tcp dport 8001 drop; }; }")
+
+    @classmethod
+    def inside(cls, program, text):
+        run(["nsenter", f"--net=/run/netns/{cls.h2.ns_ingress}", program, *([text] if program == "nft" else text.split())])
+
+    def test_refused_late(self):
+        """The kernel says RST when the bare ACCEPT is gone: no second answer, but one to the next OPEN or ALIVE."""
+        for again in (OPEN, ALIVE):
+            self.inside("tc", "qdisc replace dev shila-i0 root tbf rate 16kbit burst 50 latency 2s")
+            i = self.injector()
+            c = TcpClient(i, (30000 + again, 8002), 0x300 + again, CONTACT, self.peer)
+            i.send(CONTACT, open_frame(self.names(), (29000 + again, 8002)))  # its RST takes what the bucket holds
+            i.receive(5, REJECT)
+            i.send(CONTACT, c.open_bytes())
+            frames = i.receive(5, ACCEPT)
+            self.assertEqual([(f.type, len(f.data)) for f in frames], [(ACCEPT, 20)])
+            wait_for(lambda: self.h2.log().count("port closed") == 2, 5, "the RST")
+            self.inside("tc", "qdisc del dev shila-i0 root")
+            self.assertEqual(i.receive(0.1), [])
+            if again == OPEN:
+                i.send(CONTACT, c.open_bytes())
+            else:
+                i.send(frames[0].port, frame(ALIVE, to=frames[0].sender))
+            frames = i.receive(0.5)
+            self.assertEqual([(f.type, f.reason) for f in frames], [(REJECT, 3)])
+            self.assertLessEqual(i.got, i.sent)
+            wait_for(lambda: not [f for f in self.h2.flows(side="server") if ":8002" in f["local"]], 3, "no flow is left")
+            self.h2.log_mark()
+            i.close()
+
+    def test_every_frame_in_every_state(self):
+        rows = amplification.Matrix(self.injector, STRANGER, CONTACT, self.worker).measure()
+        if "AMPLIFICATION_TABLE" in os.environ:
+            with open(os.environ["AMPLIFICATION_TABLE"], "w", encoding="utf-8") as f:
+                f.write(amplification.table(rows) + "\n")
+        bad = [r for r in rows if r.bytes_out > r.bytes_in]
+        self.assertEqual(bad, [], amplification.table(rows))
+        self.assertEqual(len({(r.type, r.port, r.flow, r.state) for r in rows}), 12 * 2 * (2 + 5 * 2))
+        total_in, total_out = sum(r.bytes_in for r in rows), sum(r.bytes_out for r in rows)
+        print(f"\n    measured: {len(rows)} cells, {total_in} bytes in, {total_out} bytes out: "
+              f"{total_out / total_in:.2f}; worst cell {max(r.bytes_out / r.bytes_in for r in rows):.2f}", flush=True)
 
 
 if __name__ == "__main__":

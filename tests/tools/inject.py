@@ -203,8 +203,8 @@ class TcpClient:
         return open_frame(self.name, self.ports, seq=self.seq, src=self.src, options=self.options, kind=self.kind, **how)
 
     def open(self, seconds=5.0, port=None, **how):
-        """Sends OPEN until the ACCEPT with the SYN/ACK is there, and acknowledges it unless confirm=False."""
-        confirm = how.pop("confirm", True)
+        """Sends OPEN until the ACCEPT with the SYN/ACK is there (bare: any), and acknowledges it unless confirm=False."""
+        confirm, bare = how.pop("confirm", True), how.pop("bare", False)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.i.send(port or self.contact, self.open_bytes(**how), source=self.source)
@@ -219,6 +219,8 @@ class TcpClient:
                     self.seq += 1
                     if confirm:
                         self.data()
+                    return f
+                if bare:
                     return f
         raise TimeoutError("no ACCEPT")
 

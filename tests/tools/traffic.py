@@ -11,7 +11,7 @@
                                      a pause, all of it checked
     traffic.py hold HOST PORT        connects, says so, and waits for the end of the connection
     traffic.py connect HOST PORT     only connects
-    traffic.py udp-server PORT       UDP: sends back what comes
+    traffic.py udp-server PORT [N]   UDP: sends back what comes, N times, each N times as long
     traffic.py udp HOST PORT SIZE... one datagram of each size, there and back
 
 Clients print one line of JSON: {"ok", "seconds", "errno" (a name or null), ...}.
@@ -192,13 +192,14 @@ def hold(host, port):
     return {"ok": rest == b"", "closed": True}
 
 
-def udp_server(port):
+def udp_server(port, times=1):
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         s.bind(("::", port))
         while True:
             data, sender = s.recvfrom(1 << 16)
-            s.sendto(data, sender)
+            for _ in range(times):
+                s.sendto(data * times, sender)
 
 
 def udp(host, port, *sizes):
@@ -225,7 +226,7 @@ def main(argv):
     if argv[0] == "server":
         return server(int(argv[1]))
     if argv[0] == "udp-server":
-        return udp_server(int(argv[1]))
+        return udp_server(*map(int, argv[1:]))
     began = time.monotonic()
     try:
         result = {"errno": None, **programs[argv[0]](argv[1], *map(int, argv[2:]))}
