@@ -95,3 +95,10 @@ int steer_attach(int tun_fd, uint32_t workers)
 	close(fd); /* the device holds the program */
 	return err;
 }
+
+int steer_detach(int tun_fd)
+{
+	int none = -1;
+
+	return ioctl(tun_fd, TUNSETSTEERINGEBPF, &none) < 0 ? -errno : 0;
+}

@@ -62,10 +62,12 @@ int steer_load(uint32_t workers);
 /**
  * steer_attach() - Load the steering program for @workers queues and attach it to a TUN device.
  * @tun_fd: any queue of the device
- * Return: 0; -EPERM, -ENOSYS and others where the kernel refuses it (the caller goes on with one
- * worker).
+ * Return: 0; -EPERM, -ENOSYS and others where the kernel refuses it (the workers then pass trains on).
  */
 int steer_attach(int tun_fd, uint32_t workers);
+
+/* steer_detach() - The kernel chooses the queues again. Return: 0, or -errno where it has no programs. */
+int steer_detach(int tun_fd);
 
 #endif
 

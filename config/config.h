@@ -66,6 +66,9 @@ struct config_paths {
 	char *policy[CONFIG_MAX_POLICY]; /* ACL entries in SCION's notation, checked */
 };
 
+/* How a train gets to the worker of its ports. */
+enum config_steering { STEERING_AUTO, STEERING_PROGRAM, STEERING_RINGS };
+
 enum config_mode { MODE_FORWARD, MODE_JOIN };
 
 struct config_route {
@@ -119,6 +122,7 @@ struct config {
 	struct config_route *routes; /* in the order of the file */
 	struct config_paths paths;
 	uint32_t workers; /* 0: auto; never with contact.traffic, which has one port each */
+	enum config_steering steering;
 	struct config_limits limits;
 	char state[108];   /* directory */
 	char control[108]; /* socket; fits sun_path */

@@ -114,6 +114,9 @@ const struct cfg_key cfg_keys[] = {
 	       .max = CONFIG_MAX_WORKERS, .def = "auto",
 	       .help = "Data-plane threads; auto: one per contact.traffic port, else per CPU."),
 
+	TOP(CFG_STEERING, steering, .def = "auto",
+	    .help = "How what programs send gets to its worker: by a BPF program, or through rings."),
+
 	TOP(CFG_MAP, limits, .help = "What one daemon holds at most."),
 	LIMIT(flows, 16, 1048575, "65536", "Flows of one worker."),
 	LIMIT(flows_per_peer, 1, 1048575, "16384", "Flows with one peer."),
@@ -147,7 +150,8 @@ const size_t cfg_num_keys = sizeof(cfg_keys) / sizeof(cfg_keys[0]);
 _Static_assert(sizeof(((struct config *)0)->state) == CFG_FILE_LEN &&
 		       sizeof(((struct config *)0)->control) == CFG_FILE_LEN,
 	       "CFG_FILE fits its members");
-_Static_assert(sizeof(enum config_metric) == sizeof(int) && sizeof(enum config_mode) == sizeof(int),
+_Static_assert(sizeof(enum config_metric) == sizeof(int) && sizeof(enum config_mode) == sizeof(int) &&
+		       sizeof(enum config_steering) == sizeof(int),
 	       "enums are stored as int");
 
 const char *cfg_name(const struct cfg_key *k)

@@ -132,6 +132,21 @@ static int parse_mode(const struct cfg_key *k, const char *text, void *out, char
 	return 0;
 }
 
+static int parse_steering(const struct cfg_key *k, const char *text, void *out, char *why)
+{
+	static const char *const words[] = {[STEERING_AUTO] = "auto",
+					    [STEERING_PROGRAM] = "program",
+					    [STEERING_RINGS] = "rings",
+					    NULL};
+	int i = word(text, words);
+
+	(void)k;
+	if (i < 0)
+		return refuse_text(why, text, "is none of auto, program, rings");
+	*(enum config_steering *)out = (enum config_steering)i;
+	return 0;
+}
+
 static int parse_netns(const struct cfg_key *k, const char *text, void *out, char *why)
 {
 	(void)k;
@@ -467,6 +482,7 @@ const struct cfg_type_info cfg_types[CFG_NUM_TYPES] = {
 	[CFG_BOOL] = {"on or off", true, parse_bool},
 	[CFG_METRIC] = {"a metric", false, parse_metric},
 	[CFG_MODE] = {"a mode", false, parse_mode},
+	[CFG_STEERING] = {"a way", false, parse_steering},
 	[CFG_NETNS] = {"the name of a namespace", false, parse_netns},
 	[CFG_FILE] = {"the path of a file", false, parse_file},
 	[CFG_ADDR] = {"an address", false, parse_addr},

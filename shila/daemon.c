@@ -255,7 +255,7 @@ static int start_control(struct daemon *d, const struct ip_addr *local)
 		.contact_fd = d->contact_fd,
 		.num_tuns = d->devices.num_tuns,
 		.tun_fds = d->devices.fds,
-		.steering = d->devices.steering,
+		.rings = d->workers > 1 && d->devices.steering == STEERING_RINGS,
 		.boot_id = d->resuming ? d->saved.host.boot_id : control_random(),
 		.saved = d->resuming ? &d->saved : NULL,
 	};
@@ -279,7 +279,7 @@ static void start(struct daemon *d, const struct ip_addr *known_local)
 
 	d->devices_up = true; /* from here on there may be something to remove */
 	if (err >= 0)
-		err = devices_up(&d->devices, d->cfg, &d->state, &d->workers, mtu, why);
+		err = devices_up(&d->devices, d->cfg, &d->state, d->workers, mtu, why);
 	if (err >= 0)
 		err = open_sockets(d, &local, why);
 	if (err >= 0)

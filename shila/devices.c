@@ -67,8 +67,31 @@ static int check_owner(const struct netns *ns, const struct netns_tun *t, char *
 	return 0;
 }
 
+/* What comes to the wrong worker is passed on to the right one, unless the program does that for all TUNs. */
+static int steer(struct devices *d, const char *name, int fd, unsigned int workers, char *why)
+{
+	int err;
+
+	if (d->steering == STEERING_RINGS) {
+		steer_detach(fd); /* the one of a daemon before */
+		return 0;
+	}
+	err = steer_attach(fd, workers);
+	if (err >= 0)
+		return 0;
+	if (d->steering == STEERING_PROGRAM) {
+		snprintf(why, NETNS_WHY_LEN, "%s: the kernel refuses the program that steers its queues: %s (steering)", name,
+			 strerror(-err));
+		return err;
+	}
+	log_warn("the kernel refuses the program that steers TUN queues (%s): the workers pass on what is not theirs, "
+		 "which costs CPU (steering)", strerror(-err));
+	d->steering = STEERING_RINGS;
+	return 0;
+}
+
 static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, struct netns_tun *t, uint8_t side,
-		   struct state *state, unsigned int *workers, char *why)
+		   struct state *state, unsigned int workers, char *why)
 {
 	struct control_tun *out = &d->tuns[d->num_tuns];
 	int *fds = d->fds[d->num_tuns], err;
@@ -85,11 +108,11 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 	err = state_save(state, why);
 	if (err < 0)
 		return err;
-	err = tun_open(ns, t->name, *workers, false, fds, why);
+	err = tun_open(ns, t->name, workers, false, fds, why);
 	if (err < 0)
 		return err;
 	d->num_tuns++;
-	d->queues = *workers;
+	d->queues = workers;
 	*out = (struct control_tun){ .side = side, .num_addresses = (unsigned int)t->num_addresses };
 	snprintf(out->name, sizeof(out->name), "%s", t->name);
 	memcpy(out->addresses, t->addresses, sizeof(out->addresses));
@@ -102,16 +125,11 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 		snprintf(why, NETNS_WHY_LEN, "%s: cannot be made persistent: %s", t->name, strerror(-err));
 		return err;
 	}
-	if (*workers > 1) {
-		err = steer_attach(fds[0], *workers);
-		if (err < 0)
-			return -EOPNOTSUPP;
-	}
-	return 0;
+	return workers > 1 ? steer(d, t->name, fds[0], workers, why) : 0;
 }
 
 static int add_egress(struct devices *d, const struct config *cfg, size_t e, struct state *state,
-		      unsigned int *workers, uint32_t mtu_bytes, char *why)
+		      unsigned int workers, uint32_t mtu_bytes, char *why)
 {
 	const struct config_egress *eg = &cfg->egress[e];
 	unsigned int index;
@@ -143,7 +161,7 @@ static int add_egress(struct devices *d, const struct config *cfg, size_t e, str
 	return 0;
 }
 
-static int add_ingress(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
+static int add_ingress(struct devices *d, const struct config *cfg, struct state *state, unsigned int workers,
 		       uint32_t mtu_bytes, char *why)
 {
 	const struct config_ingress *in = &cfg->ingress;
@@ -168,7 +186,7 @@ static void close_queues(struct devices *d)
 	d->num_tuns = 0;
 }
 
-static int add_all(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
+static int add_all(struct devices *d, const struct config *cfg, struct state *state, unsigned int workers,
 		   uint32_t mtu_bytes, char *why)
 {
 	int err = 0;
@@ -180,22 +198,12 @@ static int add_all(struct devices *d, const struct config *cfg, struct state *st
 	return err;
 }
 
-int devices_up(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
+int devices_up(struct devices *d, const struct config *cfg, struct state *state, unsigned int workers,
 	       uint32_t mtu_bytes, char *why)
 {
-	int err;
-
 	memset(d, 0, sizeof(*d));
-	d->steering = *workers > 1;
-	err = add_all(d, cfg, state, workers, mtu_bytes, why);
-	if (err == -EOPNOTSUPP && *workers > 1) {
-		log_warn("the kernel refuses the program that steers TUN queues: one worker instead of %u", *workers);
-		*workers = 1;
-		d->steering = false;
-		close_queues(d);
-		err = add_all(d, cfg, state, workers, mtu_bytes, why);
-	}
-	return err;
+	d->steering = cfg->steering;
+	return add_all(d, cfg, state, workers, mtu_bytes, why);
 }
 
 static int remove_device(const struct netns *ns, const char *name, const char *id, char *why)

@@ -16,16 +16,16 @@ struct devices {
 	unsigned int tun_ns[CONTROL_MAX_TUNS]; /* index into namespaces */
 	int fds[CONTROL_MAX_TUNS][CONFIG_MAX_WORKERS];
 	unsigned int queues;
-	bool steering;
+	enum config_steering steering; /* rings: some TUN has no program */
 };
 
 /**
  * devices_up() - Everything that the configuration names.
- * @workers: queues of each TUN; lowered to 1 where the kernel refuses the steering program
+ * @workers: queues of each TUN
  * @mtu_bytes: of the TUNs
  * Return: 0 or -errno with a sentence in @why; what was made by then is in the state file.
  */
-int devices_up(struct devices *d, const struct config *cfg, struct state *state, unsigned int *workers,
+int devices_up(struct devices *d, const struct config *cfg, struct state *state, unsigned int workers,
 	       uint32_t mtu_bytes, char *why);
 
 /* devices_detach() - Close the queues; everything stays as it is, for the next daemon. */

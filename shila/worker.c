@@ -8,6 +8,7 @@
  */
 #include "shila/worker.h"
 
+#include "bpf/steer.h"
 #include "shila/core/inbound.h"
 #include "shila/core/outbound.h"
 #include "shila/io/underlay.h"
@@ -29,6 +30,8 @@
 #define UNDERLAY_BATCHES  4  /* recvmmsg() calls of one wake-up */
 #define TRAIN_ALIGN	  6  /* so that the IP header behind the virtio_net_hdr is 16-byte aligned */
 #define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
+#define PASSED_BATCH	  64 /* trains of another worker in a row */
+#define PASS_RING_BYTES	  (1024 * 1024) /* a train has 64 KiB at most */
 #define UNKNOWN_PER_SECOND 100 /* frames for unknown flows that control gets to answer */
 
 enum order_type {
@@ -41,6 +44,7 @@ enum order_type {
 	ORDER_WRITE,
 	ORDER_RETRY,
 	ORDER_RESET,
+	ORDER_QUIET,
 	ORDER_STOP,
 };
 
@@ -53,6 +57,14 @@ struct order {
 	struct tmpl *tmpl;
 	uint32_t len;
 	_Alignas(16) uint8_t bytes[]; /* ORDER_INSTALL: struct flow; ORDER_WRITE, RETRY: a packet */
+};
+
+/* A train from the TUN queue of another worker. */
+struct passed {
+	struct vnet_hdr vnet;
+	uint8_t tun, side;
+	uint32_t len;
+	_Alignas(16) uint8_t bytes[];
 };
 
 struct worker_tun_port {
@@ -77,6 +89,10 @@ struct worker {
 	struct inbound in;
 	struct underlay_rx rx;
 	struct ring up, down;
+	struct ring passed[WORKER_MAX]; /* from each other worker */
+	struct worker *others[WORKER_MAX];
+	uint32_t passed_to; /* bits: others to be woken */
+	atomic_bool quiet;
 	bool up_fresh; /* something was put into @up since control was woken */
 	uint64_t orders_lost; /* control's: its own queue was full */
 	uint64_t unknown_s;
@@ -206,6 +222,39 @@ static void flush_batch(void *ctx, struct send_batch *b)
 	send_batch_reset(b);
 }
 
+/* Which worker has the flow is a function of the ports: whoever got its train hands it there. */
+static bool pass_on(struct worker *w, const struct train *t)
+{
+	uint32_t to = steer_packet(t->pkt, t->len, w->cfg.num_rings);
+	struct passed *p;
+
+	if (to == w->cfg.index)
+		return false;
+	p = ring_reserve(&w->others[to]->passed[w->cfg.index], sizeof(*p) + t->len);
+	if (!p) {
+		w->verdicts[VERDICT_RING_FULL]++;
+		return true;
+	}
+	p->vnet = t->vnet;
+	p->tun = t->tun;
+	p->side = t->side;
+	p->len = t->len;
+	memcpy(p->bytes, t->pkt, t->len);
+	ring_commit(&w->others[to]->passed[w->cfg.index]);
+	w->passed_to |= 1u << to;
+	flow_count(&w->stats.trains_passed, 1);
+	return true;
+}
+
+static void wake_others(struct worker *w)
+{
+	for (unsigned int i = 0; w->passed_to; i++) {
+		if (w->passed_to & 1u << i)
+			uv_async_send(&w->others[i]->wake);
+		w->passed_to &= ~(1u << i);
+	}
+}
+
 static void on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
 {
 	struct flow *f;
@@ -271,7 +320,8 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 		err = read_train(port, w->trains + (size_t)n * TRAIN_SLOT_BYTES, &train);
 		if (err <= 0)
 			break;
-		on_tun_train(w, &train, now_ms);
+		if (!w->cfg.num_rings || !pass_on(w, &train))
+			on_tun_train(w, &train, now_ms);
 		n++;
 	}
 	flush_batch(w, &w->batch);
@@ -282,6 +332,7 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 		uv_poll_stop(&port->poll);
 	}
 	learn_batch(port, n);
+	wake_others(w);
 	publish_verdicts(w);
 	up_wake(w);
 }
@@ -488,10 +539,38 @@ static void carry_out(struct worker *w, struct order *o)
 		if (f)
 			reset_local(w, f);
 		return;
+	case ORDER_QUIET:
+		for (unsigned int i = 0; i < w->cfg.num_tuns; i++)
+			uv_poll_stop(&w->tuns[i].poll);
+		atomic_store(&w->quiet, true);
+		return;
 	case ORDER_STOP:
 		w->stopping = true;
 		return;
 	}
+}
+
+/* Trains that other workers read. False: there may be more. */
+static bool take_passed(struct worker *w, struct ring *ring, uint64_t now_ms)
+{
+	struct passed *p;
+	uint32_t len;
+
+	for (unsigned int n = 0; n < PASSED_BATCH; n++) {
+		struct train train;
+
+		p = ring_peek(ring, &len);
+		if (!p)
+			return true;
+		train = (struct train){
+			.vnet = p->vnet, .pkt = p->bytes, .len = p->len, .tun = p->tun, .side = p->side,
+		};
+		on_tun_train(w, &train, now_ms);
+		flush_batch(w, &w->batch); /* the train lies in the ring */
+		ring_release(ring);
+		flow_count(&w->stats.trains_out, 1);
+	}
+	return false;
 }
 
 static void on_wake(uv_async_t *handle)
@@ -504,6 +583,9 @@ static void on_wake(uv_async_t *handle)
 		carry_out(w, o);
 		ring_release(&w->down);
 	}
+	for (unsigned int i = 0; i < w->cfg.num_rings; i++)
+		if (w->passed[i].bytes && !take_passed(w, &w->passed[i], uv_now(&w->loop)))
+			uv_async_send(&w->wake); /* TUN and underlay get their turn */
 	/* Room may have come for removals and events that did not fit before. */
 	publish_verdicts(w);
 	up_wake(w);
@@ -735,6 +817,9 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 		err = ring_init(&w->up, cfg->queue_bytes);
 	if (!err)
 		err = ring_init(&w->down, cfg->queue_bytes);
+	for (unsigned int i = 0; !err && i < cfg->num_rings; i++)
+		if (i != cfg->index)
+			err = ring_init(&w->passed[i], PASS_RING_BYTES);
 	if (!err)
 		err = start_polling(w);
 	if (err < 0) {
@@ -748,6 +833,13 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 void worker_adopt(struct worker *w, uint32_t slot, const struct flow *f)
 {
 	flow_table_insert(&w->table, slot, f);
+}
+
+void worker_connect(struct worker *const *all, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		for (unsigned int k = 0; k < n; k++)
+			all[i]->others[k] = all[k];
 }
 
 int worker_start(struct worker *w)
@@ -793,16 +885,32 @@ static void drop_queues(struct worker *w)
 	}
 }
 
+/* An order that must not be lost. */
+static void insist(struct worker *w, enum order_type type)
+{
+	while (order_plain(w, type, 0) < 0) {
+		worker_kick(w);
+		usleep(1000);
+	}
+	worker_kick(w);
+}
+
+void workers_quiet(struct worker *const *all, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (all[i] && all[i]->running)
+			insist(all[i], ORDER_QUIET);
+	for (unsigned int i = 0; i < n; i++)
+		while (all[i] && all[i]->running && !atomic_load(&all[i]->quiet))
+			usleep(100);
+}
+
 void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
 	if (w->running) {
-		while (order_plain(w, ORDER_STOP, 0) < 0) {
-			worker_kick(w);
-			usleep(1000);
-		}
-		worker_kick(w);
+		insist(w, ORDER_STOP);
 		pthread_join(w->thread, NULL);
 	}
 	if (w->loop_up) {
@@ -816,6 +924,8 @@ void worker_free(struct worker *w)
 	underlay_rx_fini(&w->rx);
 	ring_fini(&w->up);
 	ring_fini(&w->down);
+	for (unsigned int i = 0; i < WORKER_MAX; i++)
+		ring_fini(&w->passed[i]);
 	free(w->trains);
 	free(w);
 }

@@ -15,6 +15,7 @@
  */
 
 #define WORKER_MAX_TUNS 72
+#define WORKER_MAX	8
 
 /* ---- worker to control ---- */
 
@@ -55,6 +56,7 @@ struct worker_config {
 	} tuns[WORKER_MAX_TUNS];
 	uint32_t max_flows;
 	uint32_t queue_bytes;	/* of each queue */
+	unsigned int num_rings; /* workers that pass trains on to each other; 0: each gets its own */
 	uint64_t hash_seed;
 	uv_async_t *control;	/* wakes the control thread */
 };
@@ -64,6 +66,7 @@ struct worker_stats {
 	atomic_uint_fast64_t verdicts[VERDICT_COUNT];
 	atomic_uint_fast64_t tun_reads, tun_writes, underlay_sends, underlay_receives; /* system calls */
 	atomic_uint_fast64_t trains_out, trains_in, segments_in;
+	atomic_uint_fast64_t trains_passed; /* to other workers */
 };
 
 struct worker;
@@ -71,7 +74,11 @@ struct worker;
 int worker_new(const struct worker_config *cfg, struct worker **out);
 /* worker_adopt() - Take a flow of an earlier daemon, before worker_start(). Takes f->tmpl. */
 void worker_adopt(struct worker *w, uint32_t slot, const struct flow *f);
+/* worker_connect() - With num_rings: who the others are, all of them, before any is started. */
+void worker_connect(struct worker *const *all, unsigned int n);
 int worker_start(struct worker *w); /* starts the thread; 0 or -errno */
+/* workers_quiet() - None passes anything on to another from then on: before the first is freed. */
+void workers_quiet(struct worker *const *all, unsigned int n);
 void worker_free(struct worker *w); /* stops and joins the thread if it runs */
 
 /* ---- for the control thread ---- */

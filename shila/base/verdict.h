@@ -12,6 +12,7 @@
 	X(PASS, "pass", "carried")                                                                 \
 	X(CONTROL, "control", "handed to the control thread")                                      \
 	X(CONTROL_FULL, "drop.control_full", "the queue to the control thread was full")           \
+	X(RING_FULL, "drop.ring_full", "the ring to the worker of its ports was full (steering: rings)") \
 	X(TUN_MALFORMED, "drop.tun_malformed", "a packet from a TUN that is not valid IP or TCP")   \
 	X(TUN_CHECKSUM, "drop.tun_checksum", "a packet from a TUN with a wrong checksum")          \
 	X(TUN_WRITE, "drop.tun_write", "the TUN did not take a packet (device down, no memory)")   \

@@ -178,6 +178,7 @@ static int make_worker(struct control *c, unsigned int i)
 		.num_tuns = c->s.num_tuns,
 		.max_flows = c->cfg->limits.flows,
 		.queue_bytes = c->cfg->limits.control_queue * 2048,
+		.num_rings = c->s.rings ? c->s.num_workers : 0,
 		.hash_seed = control_random(),
 		.control = &c->from_workers,
 	};
@@ -196,6 +197,7 @@ static int make_worker(struct control *c, unsigned int i)
 /* Nothing is received before the flows of the daemon before are in their places. */
 static int start_workers(struct control *c)
 {
+	worker_connect(c->workers, c->s.num_workers);
 	for (unsigned int i = 0; i < c->s.num_workers; i++) {
 		int err = worker_start(c->workers[i]);
 
@@ -361,6 +363,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 	c->stopping = true;
 	if (!detach)
 		close_flows(c);
+	workers_quiet(c->workers, c->s.num_workers);
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		worker_free(c->workers[w]);
 		c->workers[w] = NULL;

@@ -278,7 +278,7 @@ struct control_setup {
 	unsigned int num_tuns;
 	struct control_tun tuns[CONTROL_MAX_TUNS];
 	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
-	bool steering; /* by BPF; false: one worker */
+	bool rings; /* workers pass on what is not theirs */
 	uint64_t boot_id;
 	struct store *store;	   /* NULL: nothing is kept over a restart */
 	const struct store_saved *saved; /* of the daemon before, or NULL; read by control_new() only */

@@ -400,7 +400,7 @@ static json_t *limits_json(struct control *c)
 static json_t *counters_json(struct control *c)
 {
 	json_t *o = json_object();
-	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, reads = 0, writes = 0, sends = 0, recvs = 0;
+	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, reads = 0, writes = 0, sends = 0, recvs = 0;
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		const struct worker_stats *s = worker_get_stats(c->workers[w]);
@@ -409,6 +409,7 @@ static json_t *counters_json(struct control *c)
 		trains_out += flow_counter(&s->trains_out);
 		trains_in += flow_counter(&s->trains_in);
 		segments_in += flow_counter(&s->segments_in);
+		passed += flow_counter(&s->trains_passed);
 		reads += flow_counter(&s->tun_reads);
 		writes += flow_counter(&s->tun_writes);
 		sends += flow_counter(&s->underlay_sends);
@@ -418,6 +419,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("tun_trains_out", trains_out);
 	COUNT("tun_trains_in", trains_in);
 	COUNT("underlay_segments_in", segments_in);
+	COUNT("trains_passed_on", passed);
 	COUNT("tun_read_calls", reads);
 	COUNT("tun_write_calls", writes);
 	COUNT("underlay_send_calls", sends);
@@ -501,7 +503,7 @@ json_t *report_status(struct control *c)
 	json_object_set_new(o, "contact_port", json_integer(c->cfg->contact.port));
 	json_object_set_new(o, "worker_ports", ports);
 	json_object_set_new(o, "workers", json_integer(c->s.num_workers));
-	json_object_set_new(o, "steering", json_string(c->s.steering ? "bpf" : "none"));
+	json_object_set_new(o, "steering", json_string(c->s.num_workers < 2 ? "none" : c->s.rings ? "rings" : "program"));
 	json_object_set_new(o, "scion_daemon", source_json(c));
 	json_object_set_new(o, "state_file", state_json(c));
 	json_object_set_new(o, "egress", egress_json(c));

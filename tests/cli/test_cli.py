@@ -41,7 +41,7 @@ def flow(number, **changes):
 STATUS = {
     "version": "0.1.0", "pid": 1, "uptime_ms": 3723000, "boot_id": "0123456789abcdef", "state": "running",
     "isd_as": "1-64512", "address": "10.0.0.1", "contact_port": 31654, "worker_ports": [31000, 31001],
-    "workers": 2, "steering": "bpf",
+    "workers": 2, "steering": "program",
     "scion_daemon": {"address": "127.0.0.1:30255", "state": "up", "error": None},
     "egress": [{"namespace": "shila-egress",
                 "interfaces": [{"name": "shila-e0", "addresses": ["10.7.1.1", "fd00::1"]}]}],

@@ -149,6 +149,10 @@ static void put_config(FILE *f, const struct config *c)
 		put_route(f, &c->routes[i]);
 	if (c->workers)
 		fprintf(f, "workers: %u\n", c->workers);
+	fprintf(f, "steering: %s\n",
+		c->steering == STEERING_AUTO	? "auto" :
+		c->steering == STEERING_PROGRAM ? "program" :
+						  "rings");
 	fprintf(f,
 		"limits: {flows: %u, flows_per_peer: %u, half_open_per_peer: %u, "
 		"opens_per_second_per_peer: %u,\n"
