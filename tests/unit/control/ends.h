@@ -117,6 +117,14 @@ struct end {
 
 static struct end left, right;
 
+/* Addresses of this run alone: the ports are fixed, and somebody else may run these tests at the same time. */
+static void loopback(char *text, size_t size, int n)
+{
+	unsigned int pid = (unsigned int)getpid();
+
+	snprintf(text, size, "127.%u.%u.%d", 1 + pid / 256 % 250, pid % 256, n);
+}
+
 /* All but the control thread itself. */
 static void end_prepare(struct end *e, int n)
 {
@@ -124,16 +132,17 @@ static void end_prepare(struct end *e, int n)
 		"version: 1\ncontact: {port: %d}\n"
 		"egress: {namespace: e%d, interfaces: 1, addresses: [10.7.%d.0/24]}\n"
 		"ingress: {namespace: i%d, address: 10.70.%d.1, pool: 10.64.0.0/16, serve: [tcp/80, udp/53]}\n"
-		"routes: [{to: 10.70.%d.0/24, via: \"[1-64512,127.0.0.%d]:%d\"}]\n";
+		"routes: [{to: 10.70.%d.0/24, via: \"[1-64512,%s]:%d\"}]\n";
 	struct config_messages msgs = { 0 };
-	char text[1024], ip[32];
+	char text[1024], ip[32], other[32];
 	uint16_t contact = (uint16_t)(41000 + n);
 	int pair[2];
 
-	snprintf(text, sizeof(text), yaml, contact, n, n, n, n, 3 - n, 3 - n, 41000 + 3 - n);
+	loopback(other, sizeof(other), 3 - n);
+	snprintf(text, sizeof(text), yaml, contact, n, n, n, n, 3 - n, other, 41000 + 3 - n);
 	CHECK("the configuration is right", !config_parse(text, strlen(text), NULL, &e->cfg, &msgs));
 	config_messages_free(&msgs);
-	snprintf(ip, sizeof(ip), "127.0.0.%d", n);
+	loopback(ip, sizeof(ip), n);
 	e->s = (struct control_setup){
 		.loop = &loop, .cfg = e->cfg, .num_workers = 1, .num_tuns = 2, .tun_fds = e->fds, .boot_id = (uint64_t)n,
 	};
