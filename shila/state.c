@@ -68,7 +68,7 @@ static uint64_t number(const json_t *v)
 	return (uint64_t)json_integer_value(v);
 }
 
-static int parse(struct state *s, const json_t *o)
+int state_parse(const json_t *o, struct state *s)
 {
 	json_t *v;
 	size_t i;
@@ -172,7 +172,7 @@ int state_open(const char *dir, struct state *out, char *why)
 		goto close_lock;
 	}
 	if (o) {
-		err = parse(&s, o);
+		err = state_parse(o, &s);
 		json_decref(o);
 		if (err < 0) {
 			snprintf(why, STATE_WHY_LEN, "%s was not written by this version of shilad", file);

@@ -4,6 +4,8 @@
 
 #include "config/config.h"
 
+#include <jansson.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +47,8 @@ struct state {
  * Return: 0; -EBUSY if a daemon holds it; -EBADMSG if the file is not ours; -errno. @why: a sentence.
  */
 int state_open(const char *dir, struct state *out, char *why);
+/* state_parse() - What owned.json says, into an empty @s. Return: 0 or -EBADMSG, and then @s is of no use. */
+int state_parse(const json_t *o, struct state *s);
 /* state_set_aside() - Keep a file that was refused as owned.json.refused, so that state_open() starts from nothing. */
 void state_set_aside(const char *dir);
 int state_save(const struct state *s, char *why);

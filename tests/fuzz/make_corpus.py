@@ -174,3 +174,28 @@ STORE = {
 }
 for name, data in STORE.items():
     write('store', name, data)
+
+
+def record(op, which, data=b''):
+    """Of fuzz_control.c."""
+    return bytes([op, which]) + struct.pack('>H', len(data)) + data
+
+
+SYN = bytes.fromhex('0fa00050 01020304 00000000 6002ffff 00000000 020405b4')
+SYN_MP = bytes.fromhex('0fa10050 01020304 00000000 8002ffff 00000000 020405b4 1e040101')
+syn4 = make_frame.ip_packet(CLIENT4, '10.70.2.9', 6, SYN, 16)
+syn6 = make_frame.ip_packet('fd00:7::1', 'fd00:72::9', 6, SYN_MP, 16)
+dns = make_frame.ip_packet(CLIENT4, '10.70.2.9', 17, bytes.fromhex('0fa20035 000c0000 61626364'), 6)
+ping = make_frame.ip_packet(CLIENT4, '10.70.2.9', 1, bytes.fromhex('0800f7fb 00030001'), 2)
+frames = {v.stem[6:]: load(v) for v in sorted(VECTORS.glob('frame_*.hex'))}
+opened = record(5, 0) + record(0, 1, syn4) + record(0, 1, syn6) + record(0, 1, dns)
+for name, frame in frames.items():
+    for peer in (0, 1):
+        write('control', f'{name}_{peer}', record(2, peer, frame) + record(2, peer | 2, frame))
+    write('control', f'{name}_of_a_flow', opened + record(3, 0, frame) + record(3, 5, frame) + record(3, 0x88, frame))
+write('control', 'no_path', record(0, 1, syn4) + record(0, 1, ping) + record(5, 1) + record(5, 2))
+write('control', 'held_then_path', record(0, 1, syn4) + record(0, 1, dns) + record(0, 1, dns) + record(5, 0))
+offers = b''.join(record(2, 0, frames[n]) for n in frames if n.startswith('open'))
+write('control', 'offers', record(5, 0) + offers + offers + record(4, 3) + record(3, 0, frames['alive']))
+write('control', 'scmp', opened + b''.join(record(1, 0, load(v)) for v in sorted(VECTORS.glob('scmp_*.hex'))
+                                           if len(load(v)) < 500))
