@@ -149,8 +149,35 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 		if (!t || flow_set_tmpl(f, t) < 0)
 			continue;
 		c->n.renewals++;
-		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
+		if (f->state >= FLOW_OPEN) /* FINs that were sent may be lost yet */
 			announcing_alive(f); /* the server may have nothing to hear for hours, and all to send */
+	}
+}
+
+/* ---- server: the same, by itself ---- */
+
+/* The client's ALIVE may be lost, and if it has nothing to send nothing else tells that its path is renewed. */
+void moves_set_renewed(struct control *c, const struct path_set *s)
+{
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next) {
+		struct path *known;
+		struct tmpl *t;
+
+		if (!f->server || !f->tmpl || f->peer->addr.ia.v != s->ia.v)
+			continue;
+		known = path_set_match(s, f->tmpl->path);
+		if (!known || known->expiry_unix_s <= f->tmpl->path->expiry_unix_s)
+			continue;
+		t = flow_tmpl(f, known, f->worker, f->tmpl->peer_port);
+		if (!t)
+			continue;
+		/* what the client's packets still look like */
+		t->rx_infos_len = f->tmpl->rx_infos_len;
+		memcpy(t->rx_infos, f->tmpl->rx_infos, sizeof(t->rx_infos));
+		if (!flow_set_tmpl(f, t))
+			c->n.renewals++;
 	}
 }
 

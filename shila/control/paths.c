@@ -152,10 +152,10 @@ size_t peer_candidates(struct control *c, struct peer *p, const struct path_poli
 	return n;
 }
 
-static const struct path *match(const struct path_set *s, const struct path *reversed)
+struct path *path_set_match(const struct path_set *s, const struct path *reversed)
 {
 	for (size_t i = 0; s && i < s->num_paths; i++) {
-		const struct path *p = s->paths[i];
+		struct path *p = s->paths[i];
 		uint16_t k = 0;
 
 		if (p->num_hops != reversed->num_hops)
@@ -185,7 +185,7 @@ const struct path *path_known(struct control *c, struct isd_as ia, const struct 
 	struct path_set *s;
 
 	HASH_FIND(hh, c->sets, &ia, sizeof(ia), s);
-	return match(s, reversed);
+	return path_set_match(s, reversed);
 }
 
 /* ---- asking ---- */
@@ -349,6 +349,7 @@ static void on_paths(void *ctx, int err, const char *why, struct path **paths, s
 		s->failures = n ? 0 : s->failures + 1;
 		s->known = true;
 		s->answered_ms = control_now_ms(c);
+		moves_set_renewed(c, s);
 		uv_timer_start(&s->timer, on_timer, n ? next_refresh_ms(s) : back_off_ms(s), 0);
 	}
 	for (struct peer *p = s->peers, *next; p; p = next) {
