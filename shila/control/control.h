@@ -120,6 +120,7 @@ struct peer {
 	bool configured; /* named in routes */
 	enum peer_state state;
 	uint64_t boot_id;
+	bool ask_boot_id; /* it says that it has another one: HELLO until it is known */
 	unsigned int num_workers; /* 0: not known yet */
 	uint16_t worker_ports[FRAME_MAX_WORKERS];
 	struct path_set *set; /* NULL: a client whose paths were never asked for */
@@ -508,6 +509,7 @@ void moves_path_died(struct peer_path *pp);
 void moves_stranded(struct control *c); /* once more those that are still on a dead path */
 void moves_path_renewed(struct control *c, struct peer_path *pp);
 void moves_path_up(struct peer_path *pp);
+void moves_set_renewed(struct control *c, const struct path_set *s); /* flows of servers */
 void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,
 		  bool syn); /* @syn: DATA with a SYN, whose ack nobody checked */
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p);
@@ -524,6 +526,8 @@ void announcing_forget(struct ctl_flow *f);
 struct peer *peer_find(struct control *c, const struct scion_addr *addr);
 struct peer *peer_get(struct control *c, const struct scion_addr *addr); /* made if need be; NULL: limit */
 void peer_hello(struct control *c, struct peer *p);
+void peer_doubt(struct peer *p); /* it may have been restarted: is asked until that is known */
+bool peer_has_port(const struct peer *p, uint16_t port); /* of a worker */
 void peer_on_hello(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
 void peer_heard(struct peer *p);
 void peer_fail(struct control *c, struct peer *p); /* OPENs stayed unanswered */
@@ -564,6 +568,7 @@ void path_sets_free(struct control *c); /* once the path source is closed */
 void path_set_want(struct control *c, struct isd_as ia);
 /* The path of a set with the interface ids of a received one, which has no AS numbers; or NULL. */
 const struct path *path_known(struct control *c, struct isd_as ia, const struct path *reversed);
+struct path *path_set_match(const struct path_set *s, const struct path *reversed); /* within a set */
 size_t peer_candidates(struct control *c, struct peer *p, const struct path_policy *policy, struct path_candidate *out,
 		       struct peer_path **pps, size_t max);
 

@@ -602,6 +602,8 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		}
 	}
 	c->n.accepts_rx++;
+	if (f->peer->num_workers && !peer_has_port(f->peer, acc.worker_port))
+		peer_doubt(f->peer); /* which of both is old? */
 	if (f->state != FLOW_OPENING) {
 		c->drops[VERDICT_FRAME_STATE]++; /* answer to a repeated OPEN */
 		return;

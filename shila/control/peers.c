@@ -136,17 +136,49 @@ void peer_hello(struct control *c, struct peer *p)
 	}
 }
 
+bool peer_has_port(const struct peer *p, uint16_t port)
+{
+	for (unsigned int i = 0; i < p->num_workers; i++)
+		if (p->worker_ports[i] == port)
+			return true;
+	return false;
+}
+
+/*
+ * Anybody can say that a peer was restarted: what counts is its answer to a HELLO of ours. That goes with the next
+ * PROBE-REPLY, so that nobody can make us send anything.
+ */
+void peer_doubt(struct peer *p)
+{
+	p->ask_boot_id = true;
+}
+
+/* It forgot its flows: those on ports that it still has get UNKNOWN, on the others nobody says anything. */
+static void close_unreachable(struct control *c, const struct peer *p)
+{
+	struct ctl_flow *f, *next;
+
+	HASH_ITER(by_key, c->by_key, f, next)
+		if (f->peer == p && f->tmpl && (f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
+		    !peer_has_port(p, f->tmpl->peer_port))
+			flow_close(f, REASON_NONE, false, true);
+}
+
 /* A peer with a new boot id has lost its flows. */
 static void learn(struct control *c, struct peer *p, const struct frame_hello *h)
 {
-	if (p->boot_id && p->boot_id != h->boot_id)
-		log_info("peer %s was restarted", p->text);
+	bool restarted = p->boot_id && p->boot_id != h->boot_id;
+
 	p->boot_id = h->boot_id;
 	p->num_workers = h->num_workers;
 	memcpy(p->worker_ports, h->worker_ports, sizeof(p->worker_ports));
 	p->hello_cookie = 0;
 	if (p->kept)
 		peer_keep(c, p);
+	p->ask_boot_id = false;
+	if (restarted)
+		log_info("peer %s was restarted", p->text);
+	close_unreachable(c, p); /* a late ACCEPT may have named an old port since */
 }
 
 void peer_on_hello(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
@@ -176,6 +208,8 @@ void peer_on_hello(struct control *c, const struct arrival *a, const struct fram
 		c->drops[VERDICT_NOT_ALLOWED]++;
 		return;
 	}
+	if (p && p->boot_id && p->boot_id != hello.boot_id)
+		peer_doubt(p);
 	ours = our_hello(c, hello.cookie);
 	len = frame_build_hello(frame, sizeof(frame), FRAME_HELLO_ACK, &ours);
 	if (len > 0 && (size_t)len <= a->udp.len)

@@ -317,7 +317,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 		pp->probe_id = 0;
 		peer_heard(p);
 		answered(pp, control_now_us() - reply.sent_us);
-		if (!p->num_workers && p->configured)
+		if ((!p->num_workers || p->ask_boot_id) && p->configured)
 			peer_hello(c, p);
 		return;
 	}
