@@ -305,6 +305,8 @@ struct fault {
 	uint64_t logged_ms;
 };
 
+#define ENDED_NAMES 256
+
 struct control {
 	struct control_setup s;
 	uv_loop_t *loop;
@@ -337,6 +339,11 @@ struct control {
 	struct ctl_flow *lingering[CONFIG_MAX_WORKERS]; /* oldest first */
 	uint32_t num_lingering[CONFIG_MAX_WORKERS], flows_peak;
 	struct ctl_flow *by_key, *by_theirs;
+	struct ended_flow {
+		struct their_name name;
+		enum frame_reason reason; /* of the REJECT that answers its OPENs; NONE: nothing does */
+	} ended[ENDED_NAMES]; /* server: whose late OPENs open nothing; the oldest is overwritten */
+	unsigned int next_ended;
 	struct ctl_flow *by_probe; /* flows with a move_tmpl, by move_probe */
 	struct conn *conns; /* by token */
 	struct peer *peers;
@@ -486,6 +493,8 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 bool offering_icmp(struct ctl_flow *f, const struct ip_pkt *ip, uint8_t type, uint8_t code);
 void offering_confirmed(struct ctl_flow *f);
 void offering_timer(struct ctl_flow *f);
+/* A late OPEN of this flow must not open it again; @reason: it is answered by REJECT, unless that is NONE. */
+void offering_ended(const struct ctl_flow *f, enum frame_reason reason);
 
 /* ---- datagrams.c ---- */
 void datagrams_add(struct ctl_flow *f); /* a DATAGRAM flow of a client of ours; twice does no harm */

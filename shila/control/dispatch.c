@@ -190,7 +190,7 @@ static void on_unknown(struct control *c, const struct arrival *a, struct rd *r)
 
 			log_info("%s: the peer does not know it any more", flow_str(f, text));
 			flow_close(f, REASON_NONE, false, true);
-		} else {
+		} else if (f->state != FLOW_LINGER) { /* it lingers for what is late, and that may be an OPEN */
 			flow_free(f);
 		}
 		return;

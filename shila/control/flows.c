@@ -575,6 +575,7 @@ void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bo
 	}
 	if (reset_local && f->installed)
 		worker_reset_local(c->workers[f->worker], f->slot);
+	offering_ended(f, REASON_NONE);
 	flow_step(f, FLOW_EV_REFUSED);
 	flow_free(f);
 }

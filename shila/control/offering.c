@@ -30,6 +30,32 @@ static void reject(struct control *c, const struct arrival *a, const struct flow
 	}
 }
 
+/* ---- late OPENs ---- */
+
+/*
+ * An OPEN that was under way while its flow was refused, replaced or closed would open it again, and take the
+ * ports from the connection that uses them now. Flows that end by FIN or RST linger, which does the same.
+ */
+void offering_ended(const struct ctl_flow *f, enum frame_reason reason)
+{
+	struct control *c = f->control;
+
+	if (f->server && f->in_theirs)
+		c->ended[c->next_ended++ % ENDED_NAMES] = (struct ended_flow){ f->their_key, reason };
+}
+
+static const struct ended_flow *find_ended(const struct control *c, const struct scion_addr *peer,
+					   const struct flow_name *name)
+{
+	for (unsigned int i = 0; i < ENDED_NAMES; i++) {
+		const struct their_name *n = &c->ended[i].name;
+
+		if (n->name.id == name->id && n->name.tag == name->tag && scion_addr_eq(&n->peer, peer))
+			return &c->ended[i];
+	}
+	return NULL;
+}
+
 /* ---- ACCEPT ---- */
 
 /*
@@ -80,6 +106,8 @@ static void send_refusal(struct ctl_flow *f)
 		send_answer(f, frame, (size_t)len);
 		f->control->n.rejects_tx++;
 	}
+	if (f->refused_why != REASON_NONE)
+		offering_ended(f, (enum frame_reason)f->refused_why);
 }
 
 /* ---- OPEN ---- */
@@ -243,6 +271,13 @@ static bool must_stay(struct ctl_flow *old, const struct frame_open *o, uint8_t 
 	return true;
 }
 
+static uint32_t syn_seq(const struct frame_open *o)
+{
+	struct rd body = rd_init(o->body, o->body_len);
+
+	return rd_be32(&body);
+}
+
 static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, const struct frame_open *o,
 				  struct peer *peer, const struct ip_addr *dst, enum frame_reason *reason,
 				  enum verdict *limit)
@@ -276,8 +311,16 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 		*reason = REASON_SILENT;
 		return NULL;
 	}
-	if (old)
-		flow_free(old); /* the client uses the ports again */
+	if (old) {
+		/*
+		 * The client uses the ports again: if its RST is late, nothing else tells our kernel. With the
+		 * same SYN it is the same connection, of a client that forgot its flow.
+		 */
+		if (old->tcp && (old->state == FLOW_OPEN || old->state == FLOW_CLOSING) && syn_seq(o) != old->isn)
+			worker_reset_local(c->workers[old->worker], old->slot);
+		offering_ended(old, REASON_NONE);
+		flow_free(old);
+	}
 	f = flow_new(c, &key, o->src_port, o->dst_port);
 	if (!f) {
 		*limit = VERDICT_LIMIT_FLOWS;
@@ -330,11 +373,12 @@ static void open_again(struct ctl_flow *f, const struct arrival *a, const struct
 	if (f->refused) {
 		send_refusal(f);
 		flow_free(f);
-	} else if (f->accepted) {
-		send_accept(f); /* one for this OPEN; with the SYN/ACK if it came meanwhile */
-	} else if (f->state == FLOW_OFFERED && f->tcp) {
-		offer_syn(f, o, a->pkt.traffic_class);
+		return;
 	}
+	if (f->accepted)
+		send_accept(f); /* one for this OPEN; with the SYN/ACK if it came meanwhile */
+	if (f->state == FLOW_OFFERED && f->tcp)
+		offer_syn(f, o, a->pkt.traffic_class); /* a full backlog drops SYNs: TCP would repeat it, too */
 }
 
 void offering_open(struct control *c, const struct arrival *a, struct rd *r)
@@ -344,6 +388,7 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 	enum verdict limit = VERDICT_PASS;
 	struct peer *peer = NULL;
 	struct ip_addr dst = { 0 };
+	const struct ended_flow *ended;
 	struct ctl_flow *f;
 
 	if (frame_parse_open(r, &o) < 0) {
@@ -354,6 +399,13 @@ void offering_open(struct control *c, const struct arrival *a, struct rd *r)
 	f = flow_by_theirs(c, &a->peer, &o.from);
 	if (f && f->server) {
 		open_again(f, a, &o);
+		return;
+	}
+	ended = o.from.id ? find_ended(c, &a->peer, &o.from) : NULL;
+	if (ended) {
+		c->drops[VERDICT_FRAME_STATE]++;
+		if (ended->reason != REASON_NONE)
+			reject(c, a, &o.from, NULL, ended->reason);
 		return;
 	}
 	reason = admit(c, a, &o, &peer, &dst, &limit);
@@ -422,6 +474,10 @@ static void on_synack(struct ctl_flow *f, const struct tcp_hdr *tcp)
 	struct tcp_options o;
 	bool bare = f->accepted;
 
+	if (tcp->ack - f->isn - 1 > UINT16_MAX) { /* of a connection that had the ports before; data may be acknowledged */
+		c->drops[VERDICT_NO_FLOW]++;
+		return;
+	}
 	frame_build_thin(&w, &t);
 	f->synack_len = w.bad ? 0 : (uint8_t)(w.p - f->synack);
 	if (f->kind == FLOW_MAIN && !tcp_options_parse(tcp->opts, tcp->opts_len, &o) &&
@@ -476,7 +532,6 @@ bool offering_icmp(struct ctl_flow *f, const struct ip_pkt *ip, uint8_t type, ui
 
 void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp)
 {
-	(void)m;
 	(void)ip;
 	if (!tcp)
 		return;
@@ -484,6 +539,12 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 		on_refused(f, REASON_PORT_CLOSED);
 	else if ((tcp->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
 		on_synack(f, tcp);
+	else if (f->state == FLOW_OFFERED && tcp->flags & TCP_ACK)
+		/*
+		 * A challenge (RFC 5961) of a connection that had the ports before, and whose flow is gone. What
+		 * the client's kernel would answer ends it; the SYN comes again with the next OPEN.
+		 */
+		packet_reset(f->control, m, -1);
 	else
 		f->control->drops[VERDICT_NO_FLOW]++;
 }

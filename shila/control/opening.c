@@ -17,7 +17,7 @@
 #define OPENS_TO_WORKER	    2 /* unanswered ones, then the contact port is tried */
 #define OPENS_ON_A_PATH	    2 /* unanswered ones, then another path is tried */
 #define OPEN_DATAGRAM_BYTES 1200 /* that an OPEN for datagrams is padded to */
-#define CONFIRM_TIMES	    3
+#define CONFIRM_TIMES	    8 /* the server waits 10 s (OFFER_DEADLINE_MS) */
 #define CONFIRM_MS	    1000
 
 /* ---- OPEN ---- */
