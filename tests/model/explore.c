@@ -119,7 +119,7 @@ enum fault_kind {
 	FAULT_KINDS
 };
 
-struct fault {
+struct mishap {
 	uint64_t at_us;
 	enum fault_kind kind;
 	int end, path;
@@ -127,7 +127,7 @@ struct fault {
 	uv_timer_t timer;
 };
 
-static struct fault faults[MAX_FAULTS];
+static struct mishap faults[MAX_FAULTS];
 static unsigned int num_faults;
 
 static void lost_state(void)
@@ -141,7 +141,7 @@ static void add_fault(uint64_t at_us, enum fault_kind kind, int end, int path, u
 
 static void do_fault(uv_timer_t *t)
 {
-	struct fault *f = t->data;
+	struct mishap *f = t->data;
 	struct sim_path *p = &sim_paths[f->path];
 
 	total.faults++;
@@ -192,7 +192,7 @@ static void do_fault(uv_timer_t *t)
 static void add_fault(uint64_t at_us, enum fault_kind kind, int end, int path, unsigned int arg)
 {
 	static bool up;
-	struct fault *f;
+	struct mishap *f;
 
 	for (unsigned int i = 0; !up && i < MAX_FAULTS; i++) {
 		uv_timer_init(sim_world(), &faults[i].timer);

@@ -72,6 +72,20 @@ time_t __wrap_time(time_t *out)
 	return now;
 }
 
+int __real_clock_gettime(clockid_t id, struct timespec *out);
+int __wrap_clock_gettime(clockid_t id, struct timespec *out);
+int __wrap_clock_gettime(clockid_t id, struct timespec *out)
+{
+	uint64_t us = sim_now_us;
+
+	if (id == CLOCK_PROCESS_CPUTIME_ID)
+		return __real_clock_gettime(id, out);
+	if (id == CLOCK_REALTIME)
+		us += UNIX_AT_START * SEC - START_US;
+	*out = (struct timespec){ .tv_sec = (time_t)(us / SEC), .tv_nsec = (long)(us % SEC * 1000) };
+	return 0;
+}
+
 uint64_t uv_hrtime(void)
 {
 	return sim_now_us * 1000;
