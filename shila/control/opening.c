@@ -259,7 +259,8 @@ void opening_timer(struct ctl_flow *f)
 			       s->err ? s->why : "the SCION daemon did not answer in time");
 			return;
 		}
-		peer_fail(c, f->peer);
+		if (f->peer->heard_us < f->open_sent_us) /* else it is there, and has too much to do */
+			peer_fail(c, f->peer);
 		flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "the peer does not answer: is shilad running there?");
 		return;
 	}
@@ -549,7 +550,7 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 	if (len > 0)
 		worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
 	if (f->state == FLOW_OPEN)
-		flow_timer(f, f->confirm_left ? CONFIRM_MS : FLOW_IDLE_MS);
+		f->confirm_left ? flow_timer(f, CONFIRM_MS) : parking_rest(f);
 }
 
 /*
@@ -563,7 +564,7 @@ void opening_confirm(struct ctl_flow *f)
 	f->confirm_left = flow_counter(&s->rx_segments) ? 0 : f->confirm_left - 1;
 	if (!flow_counter(&s->rx_segments))
 		flow_send_alive(f);
-	flow_timer(f, f->confirm_left ? CONFIRM_MS : FLOW_IDLE_MS);
+	f->confirm_left ? flow_timer(f, CONFIRM_MS) : parking_rest(f);
 }
 
 static void flush_held(struct ctl_flow *f, unsigned int from)

@@ -41,6 +41,7 @@
 
 #define MAX_EVENTS 256
 #define MAX_ERRNO  200
+#define RETRY_MS   50
 
 struct connection {
 	int fd;
@@ -232,13 +233,22 @@ static void speak(void)
 {
 	uint64_t now = now_ms();
 
-	while (waiting && now - waiting->since_ms >= opt.wait_ms) {
+	while (waiting && now >= waiting->since_ms + opt.wait_ms) {
 		struct connection *c = waiting;
 
 		waiting = c->next;
 		if (!waiting)
 			waiting_end = &waiting;
 		c->next = NULL;
+		if (transmit(c, opt.bytes) < 0)
+			continue;
+		if (!c->put) {
+			/* Seen on MPTCP: EAGAIN right after accept(), and no EPOLLOUT ever. */
+			c->since_ms = now - opt.wait_ms + RETRY_MS;
+			*waiting_end = c;
+			waiting_end = &c->next;
+			continue;
+		}
 		watch(c, EPOLL_CTL_ADD, EPOLLIN);
 		server_step(c);
 	}
