@@ -109,7 +109,7 @@ struct as_use {
 };
 
 /* Of a flow, in struct usage and peer->flows. */
-enum { COUNTED_PEER = 1, COUNTED_FLOW = 2, COUNTED_HALF_OPEN = 4 };
+enum { COUNTED_PEER = 1, COUNTED_FLOW = 2, COUNTED_HALF_OPEN = 4, COUNTED_OPENING = 8 };
 
 #define LIMITS_CHECKED 10
 
@@ -129,6 +129,7 @@ struct peer {
 	struct peer *next_of_set;
 	struct peer_path *paths;
 	uint32_t flows; /* all */
+	uint32_t opening; /* OPENs that are not answered yet */
 	struct as_use *as;
 	struct usage use;
 	bool idle; /* in control->idle: no flow, and nobody named it */

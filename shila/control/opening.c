@@ -159,10 +159,12 @@ static void arm(struct ctl_flow *f)
 	flow_timer(f, f->deadline_ms > now ? min_u64(f->rto_ms, f->deadline_ms - now) : 0);
 }
 
+/* Hundreds of OPENs at once are not answered as fast as one: repeated too soon, they would only take longer. */
 static uint32_t first_rto(const struct peer_path *pp)
 {
 	uint32_t ms = pp->srtt_us ? (pp->srtt_us + 4 * pp->var_us) / 1000 + 10 : OPEN_RTO_UNKNOWN_MS;
 
+	ms += pp->peer->opening;
 	return ms < OPEN_RTO_MIN_MS ? OPEN_RTO_MIN_MS : ms > OPEN_RTO_MAX_MS ? OPEN_RTO_MAX_MS : ms;
 }
 
