@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -135,6 +136,11 @@ static int take_lock(const char *file, int *out)
 	}
 }
 
+static const char *remedy(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT ? ": make room there, or set another `state` in the configuration" : "";
+}
+
 int state_open(const char *dir, struct state *out, char *why)
 {
 	struct state s = { .lock_fd = -1 };
@@ -160,7 +166,7 @@ int state_open(const char *dir, struct state *out, char *why)
 				 "%s is in use by a running shilad: stop it (shila stop), or give this one "
 				 "another `state` and `control`", dir);
 		} else {
-			snprintf(why, STATE_WHY_LEN, "%s: %s", file, strerror(-err));
+			snprintf(why, STATE_WHY_LEN, "%s: %s%s", file, strerror(-err), remedy(err));
 		}
 		goto close_lock;
 	}
@@ -196,34 +202,74 @@ close_lock:
 	return err;
 }
 
-int state_save(const struct state *s, char *why)
+/* All of it, and on the disk before it gets its name: a machine that loses power must not leave an empty file. */
+static int write_file(const char *file, const char *text, size_t len)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (len && !err) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0 && errno != EINTR)
+			err = -errno;
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		}
+	}
+	if (!err && fsync(fd) < 0)
+		err = -errno;
+	if (close(fd) < 0 && !err)
+		err = -errno;
+	return err;
+}
+
+/* NULL: no memory. */
+static char *state_text(const struct state *s)
 {
 	json_t *o = json_object(), *ns = json_array(), *dev = json_array(), *ports = json_array();
-	char file[160], tmp[160];
-	int err = 0;
+	char *text = NULL;
+	int bad = 0;
 
 	for (size_t i = 0; i < s->num_namespaces; i++)
-		json_array_append_new(ns, json_pack("{s:s, s:I, s:I}", "name", s->namespaces[i].name, "inode",
-						    (json_int_t)s->namespaces[i].inode, "cookie",
-						    (json_int_t)s->namespaces[i].cookie));
+		bad |= json_array_append_new(ns, json_pack("{s:s, s:I, s:I}", "name", s->namespaces[i].name, "inode",
+							   (json_int_t)s->namespaces[i].inode, "cookie",
+							   (json_int_t)s->namespaces[i].cookie));
 	for (size_t i = 0; i < s->num_devices; i++)
-		json_array_append_new(dev, json_pack("{s:s, s:s}", "namespace", s->devices[i].namespace, "name",
-						     s->devices[i].name));
+		bad |= json_array_append_new(dev, json_pack("{s:s, s:s}", "namespace", s->devices[i].namespace, "name",
+							    s->devices[i].name));
 	for (size_t i = 0; i < s->num_ports; i++)
-		json_array_append_new(ports, json_integer(s->ports[i]));
-	json_object_set_new(o, "version", json_integer(STATE_VERSION));
-	json_object_set_new(o, "id", json_string(s->id));
-	json_object_set_new(o, "control", json_string(s->control));
-	json_object_set_new(o, "namespaces", ns);
-	json_object_set_new(o, "devices", dev);
-	json_object_set_new(o, "worker_ports", ports);
-	/* Whole or not at all: a crash in between leaves the old one. */
-	if (json_dump_file(o, file_name(s, "owned.json.new", tmp), JSON_INDENT(2)) < 0 ||
-	    rename(tmp, file_name(s, "owned.json", file)) < 0) {
-		err = errno ? -errno : -EIO;
-		snprintf(why, STATE_WHY_LEN, "%s: cannot be written: %s", tmp, strerror(-err));
-	}
+		bad |= json_array_append_new(ports, json_integer(s->ports[i]));
+	bad |= json_object_set_new(o, "version", json_integer(STATE_VERSION));
+	bad |= json_object_set_new(o, "id", json_string(s->id));
+	bad |= json_object_set_new(o, "control", json_string(s->control));
+	bad |= json_object_set_new(o, "namespaces", ns);
+	bad |= json_object_set_new(o, "devices", dev);
+	bad |= json_object_set_new(o, "worker_ports", ports);
+	if (!bad)
+		text = json_dumps(o, JSON_INDENT(2));
 	json_decref(o);
+	return text;
+}
+
+int state_save(const struct state *s, char *why)
+{
+	char file[160], tmp[160], *text = state_text(s);
+	int err = text ? 0 : -ENOMEM;
+
+	file_name(s, "owned.json.new", tmp);
+	/* Whole or not at all: a crash in between leaves the old one. */
+	if (!err)
+		err = write_file(tmp, text, strlen(text));
+	if (!err && rename(tmp, file_name(s, "owned.json", file)) < 0)
+		err = -errno;
+	if (err < 0) {
+		snprintf(why, STATE_WHY_LEN, "%s: cannot be written: %s%s", tmp, strerror(-err), remedy(err));
+		unlink(tmp);
+	}
+	free(text);
 	return err;
 }
 
