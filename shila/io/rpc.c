@@ -38,6 +38,7 @@
 #define RPC_MAX_UNREAD_BYTES (256 * 1024)
 #define RPC_STALL_MS         10000
 #define RPC_FLUSH_MS         200
+#define RPC_ACCEPT_AGAIN_MS  100
 
 struct rpc_client {
 	struct rpc *rpc;
@@ -66,7 +67,7 @@ struct rpc {
 	uv_pipe_t listener;
 	uv_timer_t turn;  /* active while a client waits */
 	uint64_t turn_end_ns, turns;
-	uv_timer_t flush; /* bounds rpc_close() */
+	uv_timer_t flush; /* bounds rpc_close(); before that: a connection that found no memory */
 	struct rpc_client *clients;
 	unsigned int num_clients, max_clients;
 	uint64_t refused;
@@ -454,6 +455,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 }
 
+static void on_connection(uv_stream_t *listener, int status);
+
+static void on_accept_again(uv_timer_t *timer)
+{
+	struct rpc *rpc = timer->data;
+
+	on_connection((uv_stream_t *)&rpc->listener, 0);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
 	struct rpc *rpc = listener->data;
@@ -464,8 +474,12 @@ static void on_connection(uv_stream_t *listener, int status)
 		return;
 	}
 	c = calloc(1, sizeof(*c));
-	if (!c)
-		return; /* tried again with the next connection */
+	if (!c) {
+		/* libuv listens no more until this one is accepted. */
+		if (!rpc->closing)
+			uv_timer_start(&rpc->flush, on_accept_again, RPC_ACCEPT_AGAIN_MS, 0);
+		return;
+	}
 	c->rpc = rpc;
 	c->next = rpc->clients;
 	rpc->clients = c;
