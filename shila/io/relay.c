@@ -191,13 +191,13 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 static int listen_for_library(struct sockaddr_un *addr, socklen_t *addr_len)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	sa_family_t family = AF_UNIX;
+	struct sockaddr_un any = { .sun_family = AF_UNIX };
 	int err;
 
 	if (fd < 0)
 		return -errno;
 	*addr_len = sizeof(*addr);
-	if (bind(fd, (struct sockaddr *)&family, sizeof(family)) < 0 || listen(fd, 8) < 0 ||
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any.sun_family)) < 0 || listen(fd, 8) < 0 ||
 	    getsockname(fd, (struct sockaddr *)addr, addr_len) < 0) {
 		err = -errno;
 		close(fd);

@@ -110,8 +110,9 @@ static enum verdict send_verdict(int err)
 
 enum verdict underlay_sendto(int fd, const union sock_addr *to, const void *p, size_t len)
 {
-	if (sendto(fd, p, len, MSG_DONTWAIT, &to->sa, sock_addr_len(to)) < 0)
-		return send_verdict(errno);
+	while (sendto(fd, p, len, MSG_DONTWAIT, &to->sa, sock_addr_len(to)) < 0)
+		if (errno != EINTR)
+			return send_verdict(errno);
 	return VERDICT_PASS;
 }
 
@@ -127,8 +128,12 @@ void underlay_send_uncut(int fd, const struct underlay_msg *m, uint64_t *verdict
 
 		for (; i < m->num_iov && bytes < m->seg_bytes; i++, h.msg_iovlen++)
 			bytes += m->iov[i].iov_len;
-		if (sendmsg(fd, &h, MSG_DONTWAIT) < 0)
-			verdicts[send_verdict(errno)]++;
+		while (sendmsg(fd, &h, MSG_DONTWAIT) < 0) {
+			if (errno != EINTR) {
+				verdicts[send_verdict(errno)]++;
+				break;
+			}
+		}
 	}
 }
 
@@ -149,6 +154,7 @@ void underlay_send(int fd, const struct underlay_msg *msgs, unsigned int n, uint
 		if (msgs[i].num_segs > 1) {
 			struct cmsghdr *c;
 
+			memset(control[i], 0, sizeof(control[i])); /* the padding, too, goes to the kernel */
 			h->msg_control = control[i];
 			h->msg_controllen = sizeof(control[i]);
 			c = CMSG_FIRSTHDR(h);
