@@ -10,7 +10,6 @@
  */
 #define VERDICTS(X)                                                                                \
 	X(PASS, "pass", "carried")                                                                 \
-	X(PARKED, "parked", "handed to the control thread: its flow has no path now")              \
 	X(CONTROL, "control", "handed to the control thread")                                      \
 	X(CONTROL_FULL, "drop.control_full", "the queue to the control thread was full")           \
 	X(RING_FULL, "drop.ring_full", "the ring to the worker of its ports was full (steering: rings)") \
@@ -58,6 +57,7 @@
 	X(LIMIT_POOL, "drop.limit_pool", "no free address in ingress.pool")                        \
 	X(LIMIT_HELD, "drop.limit_held", "too many packets wait for a path or for the peer's answer") \
 	X(LIMIT_RELATED, "drop.limit_related", "servers send more packets a second from ports where no flow is than the slow path carries") \
+	X(PROBE_LATE, "drop.probe_late", "a PROBE that came while shilad stood still")             \
 	X(NO_MEMORY, "drop.no_memory", "there was no memory for something new")                    \
 	X(SCMP_UNMATCHED, "drop.scmp_unmatched", "an SCMP message about a packet that was not ours")
 

@@ -86,9 +86,8 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 		return;
 	}
 	if (f && f->state >= FLOW_OPEN && !(f->tcp && tcp.flags & TCP_SYN)) {
-		/* It crossed the message that opens or installs the flow; or that is parked. */
-		if (parking_wake(f))
-			worker_retry(c->workers[f->worker], m->tun, m->side, &m->vnet, m->bytes, m->len);
+		/* It crossed the message that opens or installs the flow. */
+		worker_retry(c->workers[f->worker], m->tun, m->side, &m->vnet, m->bytes, m->len);
 		return;
 	}
 	if (f && f->server) {
@@ -254,10 +253,6 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 	}
 	if (a->socket != f->worker) {
 		c->drops[VERDICT_FRAME_STATE]++;
-	} else if (a->verdict == VERDICT_PARKED) {
-		/* A renewal, or an announced move, is no reason to wake: the first segment has it all. */
-		if (h->type == FRAME_DATA && parking_wake(f))
-			worker_arrived(c->workers[f->worker], &a->from, a->bytes, (uint32_t)a->len);
 	} else if (h->type == FRAME_DATAGRAM && a->verdict == VERDICT_FRAME_UNKNOWN_FLOW) {
 		/* It overtook the message that installs the flow in its worker. */
 		if (f->tcp || h->flags & FRAME_FLAG_FRAG || !flow_write_packet(f, r->p, r->left))
@@ -403,6 +398,8 @@ void dispatch_contact(uv_poll_t *handle, int status, int events)
 	if (status < 0 || c->stopping)
 		return;
 	uv_update_time(c->loop);
+	if (faults_stood_still(c))
+		c->contact_backlog = true; /* what is there now waited meanwhile */
 	for (int i = 0; i < CONTACT_BATCH; i++) {
 		struct iovec iov = { c->rx, sizeof(c->rx) };
 		struct arrival a = { .bytes = c->rx, .socket = c->s.num_workers };
@@ -416,8 +413,10 @@ void dispatch_contact(uv_poll_t *handle, int status, int events)
 		h.msg_control = control;
 		h.msg_controllen = sizeof(control);
 		n = recvmsg(c->s.contact_fd, &h, MSG_DONTWAIT);
-		if (n < 0)
+		if (n < 0) {
+			c->contact_backlog = false;
 			break;
+		}
 		seg = left = (size_t)n;
 		for (struct cmsghdr *cm = CMSG_FIRSTHDR(&h); cm; cm = CMSG_NXTHDR(&h, cm)) {
 			int size = 0;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define LOOK_MS	 1000
+#define STILL_MS 3000 /* a look is never later, unless nothing runs at all */
 #define AGAIN_MS 60000 /* between two lines about the same */
 
 /* Drops that no peer and no program can cause, and what helps. */
@@ -120,12 +121,22 @@ static void look_at_clock(struct control *c, uint64_t now_ms)
 		path_set_ask(s, true);
 }
 
+bool faults_stood_still(const struct control *c)
+{
+	return uv_now(c->loop) - c->faults.looked_ms > STILL_MS;
+}
+
 void faults_look(struct control *c)
 {
 	uint64_t now_ms = control_now_ms(c);
 
 	if (now_ms - c->faults.looked_ms < LOOK_MS)
 		return;
+	if (faults_stood_still(c)) {
+		log_warn("shilad stood still for %.1f s: it was stopped, or the machine has too much to do",
+			 (double)(now_ms - c->faults.looked_ms) / 1000);
+		c->contact_backlog = true; /* timers come before sockets, or after them */
+	}
 	c->faults.looked_ms = now_ms;
 	look_at_clock(c, now_ms);
 	look_at_drops(c, now_ms);

@@ -292,6 +292,11 @@ void probing_request(struct control *c, const struct arrival *a, struct rd *r)
 	/* It has come back, perhaps. Its probe must have paid for the reply and for ours. */
 	if (p && a->len >= 2 * (a->len - a->udp.len + FRAME_PROBE_LEN))
 		probing_look(c, p);
+	if (c->contact_backlog) {
+		/* Hundreds of late answers at once help nobody, and make routers drop what is sent beside them. */
+		c->drops[VERDICT_PROBE_LATE]++;
+		return;
+	}
 	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE_REPLY, &probe);
 	if (len > 0 && (size_t)len <= a->udp.len)
 		control_reply(c, a, frame, (size_t)len);
