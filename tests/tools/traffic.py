@@ -14,6 +14,8 @@
     traffic.py udp-server PORT [N]   UDP: sends back what comes, N times, each N times as long
     traffic.py udp HOST PORT SIZE... one datagram of each size, there and back
 
+With $TRAFFIC_CONGESTION both use that congestion control instead of the machine's.
+
 Clients print one line of JSON: {"ok", "seconds", "errno" (a name or null), ...}.
 """
 
@@ -29,6 +31,7 @@ import time
 
 PART = 1 << 16
 TIMEOUT_S = float(os.environ.get("TRAFFIC_TIMEOUT", "60"))
+CONGESTION = os.environ.get("TRAFFIC_CONGESTION")
 
 
 def parts(total):
@@ -85,12 +88,18 @@ def serve(s):
 def server(port):
     with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024) as listener:
         while True:
-            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+            threading.Thread(target=serve, args=(congestion(listener.accept()[0]),), daemon=True).start()
+
+
+def congestion(s):
+    if CONGESTION:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION.encode())
+    return s
 
 
 def connect(host, port):
     # getaddrinfo has nothing to do with names here
-    return socket.create_connection((host, port), timeout=TIMEOUT_S)
+    return congestion(socket.create_connection((host, port), timeout=TIMEOUT_S))
 
 
 def get(host, port, total):
