@@ -199,3 +199,16 @@ offers = b''.join(record(2, 0, frames[n]) for n in frames if n.startswith('open'
 write('control', 'offers', record(5, 0) + offers + offers + record(4, 3) + record(3, 0, frames['alive']))
 write('control', 'scmp', opened + b''.join(record(1, 0, load(v)) for v in sorted(VECTORS.glob('scmp_*.hex'))
                                            if len(load(v)) < 500))
+
+# What tests/tools/scion_daemon.py makes of two good paths
+sys.path.insert(0, str(HERE.parent / 'tools'))
+import scion_daemon  # noqa: E402
+
+ASKED = 1 << 48 | 64513
+two = scion_daemon.invented(b'', ASKED, 2, 0xf0000000)
+for name, mode in scion_daemon.PATH_MODES.items():
+    if name in ('random', 'expired'):
+        continue  # another one each time
+    data = mode(two, ASKED)
+    if len(data) < 3000:
+        write('scion_daemon', 'daemon_' + name, data + struct.pack('>Q', ASKED))

@@ -26,8 +26,12 @@ def as_file(lab, asn, name):
 class Cases(SystemTest):
     """Two ASes with two links of 20 Mbit/s between them, everything up before and after each test."""
 
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.keep(Lab(topology="parallel", links=LINKS, rate="20mbit"))
+
     def setUp(self):
-        self.lab = self.use(Lab(topology="parallel", links=LINKS, rate="20mbit"))
+        self.lab.start(*AS1, *AS2)  # what a test that failed left
 
     def daemons(self):
         self.h2 = self.use(Shilad(self.lab, "h2"))

@@ -143,10 +143,10 @@ def later(path):
     return replaced(path, RAW, r[:8] + struct.pack(">I", seconds) + r[12:])
 
 
-def invented(message, asked, count):
+def invented(message, asked, count, now=None):
     """So many paths over one link, all different, from the first hop of the real ones."""
     paths = [v for n, _, v in parse(message) if n == 1]
-    now = int(time.time())
+    now = int(now or time.time())
     source, hop_address = 1 << 48 | 64512, b""
     if paths:
         source = value(parse(interfaces_of(parse(paths[0]))[0]), 1)
