@@ -4,6 +4,7 @@
 #include "shila/base/log.h"
 #include "shila/base/wall_clock.h"
 #include "shila/io/grpc_client.h"
+#include "shila/io/underlay.h"
 #include "shila/io/proto/daemon.pb-c.h"
 
 #include <errno.h>
@@ -41,6 +42,8 @@ struct path_source {
 	struct grpc_client *grpc;
 	struct request *requests;
 	struct isd_as local; /* 0: not known yet */
+	uint16_t mtu_bytes;  /* of the local AS; 0: not known yet */
+	bool mtu_said;
 	struct wall_clock clock;
 	uint64_t rejected;
 	char name[IP_ADDR_STRLEN + 32]; /* "SCION daemon IP:PORT" */
@@ -123,6 +126,23 @@ uint64_t path_source_rejected(const struct path_source *ps)
 
 /* ---- the local AS ---- */
 
+/*
+ * limit_mtu() - What the device towards the border routers cannot carry is no MTU: probes would pass, and
+ * data would not.
+ */
+static void limit_mtu(struct path_source *ps, struct local_as *as)
+{
+	int max = as->num_routers ? underlay_max_bytes(&as->routers[0]) : -ENOENT;
+
+	if (max < SCION_DAEMON_MIN_MTU || as->mtu_bytes <= max)
+		return;
+	if (!ps->mtu_said)
+		log_warn("%s: the MTU of the AS is %u, but no more than %d fits towards its border router: that is "
+			 "used", ps->name, as->mtu_bytes, max);
+	ps->mtu_said = true;
+	as->mtu_bytes = (uint16_t)max;
+}
+
 /* as_part_done() - One of the calls is answered (@err) or was never made; the last one reports. */
 static void as_part_done(struct request *req, int err, const char *why)
 {
@@ -133,8 +153,11 @@ static void as_part_done(struct request *req, int err, const char *why)
 	if (--req->pending)
 		return;
 	request_unlink(req);
-	if (!req->err)
+	if (!req->err) {
+		limit_mtu(req->ps, &req->as);
 		req->ps->local = req->as.ia;
+		req->ps->mtu_bytes = req->as.mtu_bytes;
+	}
 	req->as_cb(req->ctx, req->err, req->err ? req->why : NULL, req->err ? NULL : &req->as);
 	free(req);
 }
@@ -264,6 +287,9 @@ static void on_paths(void *ctx, int err, unsigned int status, const char *why, c
 		const char *wrong = unusable(ps, paths[i], wall_clock_earliest(&ps->clock));
 
 		if (!wrong) {
+			/* A path begins in the local AS, so it cannot take more than that does. */
+			if (ps->mtu_bytes && paths[i]->mtu_bytes > ps->mtu_bytes)
+				paths[i]->mtu_bytes = ps->mtu_bytes;
 			paths[kept++] = paths[i];
 			continue;
 		}

@@ -90,6 +90,22 @@ int underlay_local_address(const union sock_addr *to, struct ip_addr *out)
 	return err;
 }
 
+int underlay_max_bytes(const union sock_addr *to)
+{
+	bool v6 = to->sa.sa_family == AF_INET6;
+	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int mtu = 0, err = 0;
+	socklen_t len = sizeof(mtu);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, &to->sa, sock_addr_len(to)) < 0 ||
+	    getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU : IP_MTU, &mtu, &len) < 0)
+		err = -errno;
+	close(fd);
+	return err ? err : mtu - (v6 ? 48 : 28);
+}
+
 static enum verdict send_verdict(int err)
 {
 	switch (err) {

@@ -24,6 +24,9 @@ int underlay_open(const struct ip_addr *local, uint16_t *port, uint16_t port_min
 /* underlay_local_address() - Which address the kernel would use towards @to. Return: 0 or -errno. */
 int underlay_local_address(const union sock_addr *to, struct ip_addr *out);
 
+/* underlay_max_bytes() - The largest datagram that the device towards @to takes. Return: bytes or -errno. */
+int underlay_max_bytes(const union sock_addr *to);
+
 /* underlay_sendto() - One datagram, from any thread. */
 enum verdict underlay_sendto(int fd, const union sock_addr *to, const void *p, size_t len);
 

@@ -181,9 +181,14 @@ class Hostile(SystemTest):
     def test_good_before(self):
         """Who has known good paths keeps them, whatever comes after. New connections find them too, unless there
         are hundreds of others that are invented: until probes tell, they are as good as any."""
+        self.modes({"AS": "as_mtu_65535", "Paths": "mtu_65535"})
         h = self.daemon()
         h.wait_running()
         h.wait_paths(LINKS)
+        self.assertIn("no more than 1472 fits towards its border router", h.log())
+        self.assertEqual({p["mtu_bytes"] for p in h.rpc("paths")}, {1472})
+        answer = h.traffic("put", self.h2.address(4), 8000, 1 << 20)
+        self.assertTrue(answer["ok"], answer)
         client = h.spawn_traffic("beat", self.h2.address(4), 8000, 20)
         wait_for(lambda: h.flows(protocol="tcp", state="open"), 5, "a flow")
         for number, mode in enumerate(("none", "expired", "hop_multicast", "mtu_65535", "other_start", "many")):
@@ -197,7 +202,7 @@ class Hostile(SystemTest):
                 wait_for(lambda: h.rpc("status")["scion_daemon"]["state"] == "down" or
                          mode in ("none", "mtu_65535", "many"), 12, "noticed")
                 if mode == "many":
-                    wait_for(lambda: len(h.rpc("paths")) == 512, 12, "512 paths")
+                    wait_for(lambda: len(h.rpc("paths")) == 512, 25, "512 paths")
                     continue
                 answer = h.traffic("echo", self.h2.address(4), 8000, 20)
                 self.assertTrue(answer["ok"], answer)

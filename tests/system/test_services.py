@@ -195,8 +195,11 @@ class RandomOrder(Cases):
             self.finished(client)
             self.h1.wait_paths(LINKS, seconds=60)
             self.transfer("put")
-        except BaseException:
-            raise Failed(f"SHILA_SEED={seed}: {'; '.join(steps)}") from None
+        except Exception as e:
+            seen = "\n".join(f"{h.host}: {json.dumps([h.rpc('flows'), h.rpc('paths'), h.rpc('status')])}\n"
+                             + run(["nsenter", f"--net=/run/netns/{ns}", "ss", "-tinMH"]).stdout
+                             for h, ns in ((self.h1, self.h1.ns_egress), (self.h2, self.h2.ns_ingress)))
+            raise Failed(f"SHILA_SEED={seed}: {'; '.join(steps)}\n{e}\n{seen}") from e
 
 
 if __name__ == "__main__":
