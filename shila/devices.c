@@ -67,6 +67,21 @@ static int check_owner(const struct netns *ns, const struct netns_tun *t, char *
 	return 0;
 }
 
+/* Where the kernel cannot be asked for sockets, idle connections are only ended by time. */
+static void open_diag(struct devices *d, unsigned int ns_index, uint8_t side)
+{
+	struct sock_diag *diag = &d->diag[side];
+	int old = netns_enter(&d->namespaces[ns_index]), err = old;
+
+	if (old >= 0) {
+		err = sock_diag_open(diag);
+		netns_leave(old);
+	}
+	if (err < 0)
+		log_warn("namespace '%s': the kernel cannot be asked for sockets (%s): connections whose programs died "
+			 "silently are forgotten after two hours only", d->namespaces[ns_index].name, strerror(-err));
+}
+
 /* What comes to the wrong worker is passed on to the right one, unless the program does that for all TUNs. */
 static int steer(struct devices *d, const char *name, int fd, unsigned int workers, char *why)
 {
@@ -120,6 +135,8 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 	err = netns_tun_setup(ns, t, why);
 	if (err < 0)
 		return err;
+	if (!d->diag[side].fd)
+		open_diag(d, ns_index, side);
 	err = tun_persist(fds[0]);
 	if (err < 0) {
 		snprintf(why, NETNS_WHY_LEN, "%s: cannot be made persistent: %s", t->name, strerror(-err));
@@ -178,6 +195,12 @@ static int add_ingress(struct devices *d, const struct config *cfg, struct state
 	return add_tun(d, ns, index, &t, 0, state, workers, why);
 }
 
+static void close_diag(struct devices *d)
+{
+	for (size_t i = 0; i < sizeof(d->diag) / sizeof(d->diag[0]); i++)
+		sock_diag_close(&d->diag[i]);
+}
+
 static void close_queues(struct devices *d)
 {
 	for (unsigned int t = 0; t < d->num_tuns; t++)
@@ -220,6 +243,7 @@ static int remove_device(const struct netns *ns, const char *name, const char *i
 void devices_detach(struct devices *d)
 {
 	close_queues(d);
+	close_diag(d);
 	for (size_t i = 0; i < d->num_namespaces; i++)
 		netns_close(&d->namespaces[i]);
 	d->num_namespaces = 0;
@@ -234,6 +258,7 @@ int devices_down(struct devices *d, char *why)
 	for (unsigned int t = 0; t < n; t++)
 		memcpy(names[t], d->tuns[t].name, sizeof(names[t]));
 	close_queues(d);
+	close_diag(d);
 	for (unsigned int t = 0; t < n; t++) {
 		err = netns_tun_remove(&d->namespaces[d->tun_ns[t]], names[t], why);
 		if (err < 0 && !first)

@@ -16,6 +16,7 @@ struct devices {
 	unsigned int tun_ns[CONTROL_MAX_TUNS]; /* index into namespaces */
 	int fds[CONTROL_MAX_TUNS][CONFIG_MAX_WORKERS];
 	unsigned int queues;
+	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
 	enum config_steering steering; /* rings: some TUN has no program */
 };
 

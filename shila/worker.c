@@ -43,6 +43,7 @@ enum order_type {
 	ORDER_HEARD,
 	ORDER_WRITE,
 	ORDER_RETRY,
+	ORDER_ARRIVED,
 	ORDER_RESET,
 	ORDER_QUIET,
 	ORDER_STOP,
@@ -55,6 +56,7 @@ struct order {
 	struct vnet_hdr vnet;
 	struct flow_name theirs;
 	struct tmpl *tmpl;
+	union sock_addr from; /* ORDER_ARRIVED; its family is in @side, too */
 	uint32_t len;
 	_Alignas(16) uint8_t bytes[]; /* ORDER_INSTALL: struct flow; ORDER_WRITE, RETRY: a packet */
 };
@@ -366,7 +368,7 @@ static void on_segment(struct worker *w, uint8_t *p, size_t len, const union soc
 	struct flow *f;
 	enum verdict v = inbound_packet(&w->in, p, len, from->sa.sa_family == AF_INET6 ? 48 : 28, now_ms, &f);
 
-	if (v == VERDICT_CONTROL || (v == VERDICT_FRAME_UNKNOWN_FLOW && unknown_may_pass(w, now_ms)))
+	if (v == VERDICT_CONTROL || v == VERDICT_PARKED || (v == VERDICT_FRAME_UNKNOWN_FLOW && unknown_may_pass(w, now_ms)))
 		v = up_underlay(w, p, len, from, f, v);
 	if (f)
 		tell_flow(w, f);
@@ -504,6 +506,21 @@ static void retry_packet(struct worker *w, struct order *o)
 	w->verdicts[v == VERDICT_CONTROL ? VERDICT_NO_FLOW : v]++;
 }
 
+/* A frame of a flow that was parked, and has a path now. */
+static void take_arrived(struct worker *w, struct order *o)
+{
+	struct flow *f;
+	enum verdict v = inbound_packet(&w->in, o->bytes, o->len, o->side == AF_INET6 ? 48 : 28, uv_now(&w->loop), &f);
+
+	inbound_flush(&w->in); /* the packet lies in the queue */
+	if (v == VERDICT_CONTROL)
+		v = up_underlay(w, o->bytes, o->len, &o->from, f, v);
+	if (f)
+		tell_flow(w, f);
+	if (v != VERDICT_PASS)
+		w->verdicts[v]++;
+}
+
 static void carry_out(struct worker *w, struct order *o)
 {
 	struct flow *f = flow_table_get(&w->table, o->slot);
@@ -537,6 +554,9 @@ static void carry_out(struct worker *w, struct order *o)
 		return;
 	case ORDER_RETRY:
 		retry_packet(w, o);
+		return;
+	case ORDER_ARRIVED:
+		take_arrived(w, o);
 		return;
 	case ORDER_RESET:
 		if (f)
@@ -724,6 +744,19 @@ int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_
 		 const void *pkt, uint32_t len)
 {
 	return order_packet(w, ORDER_RETRY, tun, side, vnet, pkt, len);
+}
+
+int worker_arrived(struct worker *w, const union sock_addr *from, const void *pkt, uint32_t len)
+{
+	struct order *o = order_reserve(w, ORDER_ARRIVED, 0, len);
+
+	if (!o)
+		return -ENOBUFS;
+	o->side = (uint8_t)from->sa.sa_family;
+	o->from = *from;
+	memcpy(o->bytes, pkt, len);
+	ring_commit(&w->down);
+	return 0;
 }
 
 void worker_kick(struct worker *w)

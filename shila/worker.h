@@ -31,7 +31,7 @@ struct up_msg {
 	uint8_t tun;	     /* UP_TUN */
 	uint8_t side;	     /* UP_TUN */
 	uint8_t saw;	     /* UP_FLOW: FLOW_SAW_* */
-	uint8_t verdict;     /* UP_UNDERLAY: VERDICT_CONTROL or VERDICT_FRAME_UNKNOWN_FLOW */
+	uint8_t verdict;     /* UP_UNDERLAY: VERDICT_CONTROL, VERDICT_PARKED or VERDICT_FRAME_UNKNOWN_FLOW */
 	struct flow_name flow; /* flow it belongs to, id 0: none; may be gone by now */
 	uint32_t len;	     /* of @bytes */
 	struct vnet_hdr vnet; /* UP_TUN */
@@ -93,7 +93,7 @@ void worker_done(struct worker *w);
  */
 int worker_install(struct worker *w, uint32_t slot, const struct flow *f); /* takes f->tmpl on success */
 int worker_remove(struct worker *w, uint32_t slot); /* the slot may be installed again at once */
-int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch); /* takes @t on success */
+int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch); /* takes @t on success; NULL: no path */
 int worker_asked_done(struct worker *w, uint32_t slot); /* a move that control refused */
 int worker_open_flow(struct worker *w, uint32_t slot, const struct flow_name *theirs); /* no longer slow */
 int worker_heard(struct worker *w, uint32_t slot); /* its client is real */
@@ -101,6 +101,8 @@ int worker_write(struct worker *w, uint8_t tun, const struct vnet_hdr *vnet, con
 /* worker_retry() - Treat a packet as if it had just been read from that TUN. */
 int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_hdr *vnet,
 		 const void *pkt, uint32_t len);
+/* worker_arrived() - Treat a SCION packet as if it had just come from @from. */
+int worker_arrived(struct worker *w, const union sock_addr *from, const void *pkt, uint32_t len);
 int worker_reset_local(struct worker *w, uint32_t slot); /* RST into the local TUN */
 void worker_kick(struct worker *w);
 

@@ -46,7 +46,8 @@ PARTS = {
 DEFAULT = ["unit", "fuzz", "lab", "system", "tsan"]
 FOLDERS = {"lab": "lab", "system": "system", "long": "long"}
 # What runs under the thread sanitizer: a transfer with a link that is cut, and many connections.
-TSAN_TESTS = ["test_cut.Cut.test_cut_during_download", "test_several.SeveralHosts.test_many_connections"]
+TSAN_TESTS = ["test_cut.Cut.test_cut_during_download", "test_several.SeveralHosts.test_many_connections",
+              "test_many.Workers.test_rings_of_two"]
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 

@@ -10,6 +10,7 @@
  */
 #define VERDICTS(X)                                                                                \
 	X(PASS, "pass", "carried")                                                                 \
+	X(PARKED, "parked", "handed to the control thread: its flow has no path now")              \
 	X(CONTROL, "control", "handed to the control thread")                                      \
 	X(CONTROL_FULL, "drop.control_full", "the queue to the control thread was full")           \
 	X(RING_FULL, "drop.ring_full", "the ring to the worker of its ports was full (steering: rings)") \

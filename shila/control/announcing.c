@@ -73,13 +73,13 @@ void announcing_timer(struct ctl_flow *f)
 	if (sent && followed(f))
 		f->announce_left = 0;
 	if (!f->announce_left) {
-		flow_timer(f, FLOW_IDLE_MS);
+		parking_rest(f);
 		return;
 	}
 	announcing_alive(f);
 	f->announce_left--;
 	if (!f->announce_left)
-		flow_timer(f, FLOW_IDLE_MS);
+		parking_rest(f);
 	else
 		flow_timer(f, (uint64_t)ANNOUNCE_MS << (sent > 2 ? sent - 2 : 0));
 }

@@ -182,7 +182,7 @@ int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 	return 0;
 }
 
-static bool in_use(const struct conn *n, const struct peer_path *pp)
+bool conn_uses_path(const struct conn *n, const struct peer_path *pp)
 {
 	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
 		if (f->path == pp && f->state < FLOW_LINGER)
@@ -207,7 +207,7 @@ struct peer_path *conn_next_path(const struct conn *n)
 	for (unsigned int i = 0; i < n->num_planned; i++) {
 		struct peer_path *pp = n->planned[i].path;
 
-		if (!pp || in_use(n, pp))
+		if (!pp || conn_uses_path(n, pp))
 			continue;
 		if (pp->state != PATH_STATE_DOWN)
 			return pp;
@@ -233,7 +233,7 @@ struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven)
 	for (size_t k = 0; k < count; k++) {
 		bool bad = pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT;
 
-		if (pps[k] == f->path || (proven ? bad : in_use(f->conn, pps[k])))
+		if (pps[k] == f->path || (proven ? bad : conn_uses_path(f->conn, pps[k])))
 			continue;
 		cand[kept] = cand[k];
 		pps[kept++] = pps[k];

@@ -15,6 +15,7 @@
  *     flows.c     flow records, their slots in the workers, state, timers, the end
  *     moves.c     paths of running flows: death, renewal, following the other side
  *     announcing.c  telling the other side of it
+ *     parking.c   flows without traffic: parked, woken, ended
  *     peers.c     peers: HELLO, ports
  *     limits.c    what peers and ASes may take
  *     paths.c     path sets per AS: asking, refreshing
@@ -34,6 +35,7 @@
 #include "shila/core/path_choice.h"
 #include "shila/core/pool.h"
 #include "shila/io/path_source.h"
+#include "shila/io/sock_diag.h"
 #include "shila/io/rpc.h"
 #include "shila/wire/frame.h"
 #include "shila/wire/inet.h"
@@ -51,8 +53,7 @@
 #include <uv.h>
 
 #define CONTROL_MAX_PACKET 65536
-#define FLOW_LINGER_MS	   60000
-#define FLOW_IDLE_MS	   300000 /* DATAGRAM flows end, others are parked */
+#define FLOW_IDLE_MS	   300000 /* DATAGRAM flows end; others: limits.park_after_s */
 #define OFFER_BARE_MS	   2	  /* the SYN/ACK goes with the ACCEPT if it is there by then */
 #define OFFER_DEADLINE_MS  10000
 #define HELD_DATAGRAMS	   48	  /* packets of a DATAGRAM flow that wait: 64 KiB in fragments of 1500 bytes */
@@ -108,7 +109,7 @@ struct as_use {
 };
 
 /* Of a flow, in struct usage and peer->flows. */
-enum { COUNTED_PEER = 1, COUNTED_FLOW = 2, COUNTED_HALF_OPEN = 4 };
+enum { COUNTED_PEER = 1, COUNTED_FLOW = 2, COUNTED_HALF_OPEN = 4, COUNTED_OPENING = 8 };
 
 #define LIMITS_CHECKED 10
 
@@ -128,6 +129,7 @@ struct peer {
 	struct peer *next_of_set;
 	struct peer_path *paths;
 	uint32_t flows; /* all */
+	uint32_t opening; /* OPENs that are not answered yet */
 	struct as_use *as;
 	struct usage use;
 	bool idle; /* in control->idle: no flow, and nobody named it */
@@ -213,7 +215,10 @@ struct ctl_flow {
 	struct peer_path *path;	     /* client; NULL at the server */
 	struct ctl_flow *path_prev, *path_next; /* of path->on */
 	struct ctl_flow *wait_prev, *wait_next; /* of peer->waiting */
-	struct tmpl *tmpl;	     /* one reference: what the worker was told */
+	struct tmpl *tmpl;	     /* one reference: what the worker was told; parked: the last */
+	bool parked;		     /* the worker has no template */
+	uint64_t woken_ms;
+	unsigned int wake_tries, wake_next; /* server: paths that are still tried until the client is heard */
 	struct conn *conn;	     /* client */
 	struct mptcp_token token;    /* of the connection, at its server side */
 	bool has_token;
@@ -279,6 +284,7 @@ struct control_setup {
 	unsigned int num_tuns;
 	struct control_tun tuns[CONTROL_MAX_TUNS];
 	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
+	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
 	bool rings; /* workers pass on what is not theirs */
 	uint64_t boot_id;
 	struct store *store;	   /* NULL: nothing is kept over a restart */
@@ -292,6 +298,7 @@ struct control_counters {
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
 	uint64_t moves, renewals, followed, scmp_rx;
 	uint64_t clock_jumps;
+	uint64_t parked, woken;
 	uint64_t resets, unreachables; /* answers to local programs */
 	uint64_t resumed, lost; /* flows of the daemon before */
 };
@@ -360,6 +367,9 @@ struct control {
 	unsigned int related_n;
 	uint16_t datagram_id;
 	uint32_t held, held_peak; /* packets held */
+	uint32_t num_parked;
+	uint64_t asked_ms; /* for sockets of parked flows */
+	unsigned int asked; /* in that millisecond */
 	uint64_t unknown_s; /* UNKNOWNs sent in that second */
 	unsigned int unknown_n;
 	uint64_t refusal_log_s;
@@ -444,6 +454,8 @@ bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len);
 int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the worker if installed */
 /* A template for frames of the flow: over @path, from @socket, to @peer_port. */
 struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port);
+/* What a client's packets over its path have in their info fields, by which a renewal is noticed. */
+void flow_expect_infos(struct tmpl *t);
 void flow_timer(struct ctl_flow *f, uint64_t ms);
 void flow_saw(struct control *c, const struct up_msg *m);
 void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
@@ -480,6 +492,7 @@ int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* -
 void conn_resume(struct control *c, struct conn *n);
 /* conn_has_hole() - A planned path is gone, or was never chosen: conn_other_path() fills it. */
 bool conn_has_hole(const struct conn *n);
+bool conn_uses_path(const struct conn *n, const struct peer_path *pp);
 unsigned int conn_live_flows(const struct conn *n);
 /* The planned path that no flow has yet, dead ones last; NULL: all are taken. */
 struct peer_path *conn_next_path(const struct conn *n);
@@ -524,6 +537,8 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		  bool syn); /* @syn: DATA with a SYN, whose ack nobody checked */
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p);
 void moves_forget_probe(struct ctl_flow *f);
+/* Whether two paths have the same interfaces; a received one has no AS numbers. */
+bool moves_same_interfaces(const struct path *a, const struct path *b);
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp); /* client: counts, sets f->path */
 
 /* ---- announcing.c ---- */
@@ -531,6 +546,13 @@ void announcing_alive(struct ctl_flow *f); /* an ALIVE, soon */
 void announcing_move(struct ctl_flow *f);  /* ALIVEs until the other side has followed, or long enough */
 void announcing_timer(struct ctl_flow *f);
 void announcing_forget(struct ctl_flow *f);
+
+/* ---- parking.c ---- */
+void parking_rest(struct ctl_flow *f); /* nothing to do but to look whether it is idle */
+void parking_timer(struct ctl_flow *f);
+void parking_try(struct ctl_flow *f); /* with wake_tries */
+bool parking_wake(struct ctl_flow *f); /* false: there is no path, counted */
+void parking_forget(struct ctl_flow *f);
 
 /* ---- peers.c ---- */
 struct peer *peer_find(struct control *c, const struct scion_addr *addr);
@@ -576,6 +598,8 @@ void path_set_resume(struct path_set *s, struct path *path); /* takes a path tha
 void path_sets_free(struct control *c); /* once the path source is closed */
 /* Asks for the paths to an AS that nobody has a route to: what its received paths are called. */
 void path_set_want(struct control *c, struct isd_as ia);
+/* Number @n of a set, counted round and round; NULL: there is none. */
+struct path *path_set_nth(struct control *c, struct isd_as ia, unsigned int n);
 /* The path of a set with the interface ids of a received one, which has no AS numbers; or NULL. */
 const struct path *path_known(struct control *c, struct isd_as ia, const struct path *reversed);
 struct path *path_set_match(const struct path_set *s, const struct path *reversed); /* within a set */

@@ -86,8 +86,9 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 		return;
 	}
 	if (f && f->state >= FLOW_OPEN && !(f->tcp && tcp.flags & TCP_SYN)) {
-		/* It crossed the message that opens or installs the flow. */
-		worker_retry(c->workers[f->worker], m->tun, m->side, &m->vnet, m->bytes, m->len);
+		/* It crossed the message that opens or installs the flow; or that is parked. */
+		if (parking_wake(f))
+			worker_retry(c->workers[f->worker], m->tun, m->side, &m->vnet, m->bytes, m->len);
 		return;
 	}
 	if (f && f->server) {
@@ -253,6 +254,10 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 	}
 	if (a->socket != f->worker) {
 		c->drops[VERDICT_FRAME_STATE]++;
+	} else if (a->verdict == VERDICT_PARKED) {
+		/* A renewal, or an announced move, is no reason to wake: the first segment has it all. */
+		if (h->type == FRAME_DATA && parking_wake(f))
+			worker_arrived(c->workers[f->worker], &a->from, a->bytes, (uint32_t)a->len);
 	} else if (h->type == FRAME_DATAGRAM && a->verdict == VERDICT_FRAME_UNKNOWN_FLOW) {
 		/* It overtook the message that installs the flow in its worker. */
 		if (f->tcp || h->flags & FRAME_FLAG_FRAG || !flow_write_packet(f, r->p, r->left))

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TCP_IDLE_MS (124 * 60 * 1000) /* where no local socket can be asked; RFC 5382 */
-
 static void on_timer(uv_timer_t *t);
 
 /* ---- records and slots ---- */
@@ -326,7 +324,7 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 
 int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
 {
-	if (f->installed &&
+	if (f->installed && !f->parked &&
 	    worker_set_path(f->control->workers[f->worker], f->slot, tmpl_get(t), f->epoch) < 0) {
 		tmpl_put(t);
 		tmpl_put(t);
@@ -353,7 +351,7 @@ static void linger(struct ctl_flow *f)
 	f->lingers = true;
 	f->control->num_lingering[f->worker]++;
 	DL_APPEND2(f->control->lingering[f->worker], f, linger_prev, linger_next);
-	flow_timer(f, FLOW_LINGER_MS);
+	flow_timer(f, f->control->cfg->limits.linger_s * 1000ull);
 }
 
 void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
@@ -406,11 +404,8 @@ void flow_saw(struct control *c, const struct up_msg *m)
 		return;
 	fresh = m->saw & ~f->saw;
 	f->saw |= m->saw;
-	if (fresh & FLOW_SAW_HEARD && f->server && !f->confirmed) {
+	if (fresh & FLOW_SAW_HEARD && f->server && !f->confirmed)
 		offering_confirmed(f);
-		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
-			flow_timer(f, FLOW_IDLE_MS);
-	}
 	if (f->state < FLOW_OPEN)
 		return; /* a RST before that is handled where it is read */
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
@@ -451,34 +446,23 @@ struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int
 	return t;
 }
 
+void flow_expect_infos(struct tmpl *t)
+{
+	uint8_t back[SCION_MAX_PATH_LEN];
+	struct scion_path_meta meta;
+
+	if (!t->path->raw_len || scion_path_reverse(t->path->raw, t->path->raw_len, back) < 0 ||
+	    scion_path_check(back, t->path->raw_len, &meta) < 0)
+		return;
+	t->rx_infos_len = (uint8_t)(8 * meta.num_inf);
+	memcpy(t->rx_infos, back + 4, t->rx_infos_len);
+}
+
 /* ---- timers ---- */
 
 void flow_timer(struct ctl_flow *f, uint64_t ms)
 {
 	uv_timer_start(&f->timer, on_timer, ms, 0);
-}
-
-static uint64_t idle_ms(const struct ctl_flow *f)
-{
-	const struct flow_stats *s = worker_flow_stats(f->control->workers[f->worker], f->slot);
-	uint64_t tx = flow_counter(&s->tx_ms), rx = flow_counter(&s->rx_ms);
-	uint64_t last = tx > rx ? tx : rx, now = control_now_ms(f->control);
-
-	if (last < f->created_ms)
-		last = f->created_ms;
-	return now > last ? now - last : 0;
-}
-
-static void check_idle(struct ctl_flow *f)
-{
-	uint64_t limit = f->tcp ? TCP_IDLE_MS : FLOW_IDLE_MS, idle = idle_ms(f);
-
-	if (idle >= limit) {
-		flow_step(f, FLOW_EV_EXPIRED);
-		flow_free(f);
-	} else {
-		flow_timer(f, limit - idle);
-	}
 }
 
 static void on_timer(uv_timer_t *t)
@@ -502,8 +486,10 @@ static void on_timer(uv_timer_t *t)
 			offering_timer(f);
 		else if (f->confirm_left)
 			opening_confirm(f);
+		else if (f->wake_tries)
+			parking_try(f);
 		else
-			check_idle(f);
+			parking_timer(f);
 		break;
 	case FLOW_LINGER:
 		flow_step(f, FLOW_EV_EXPIRED);
@@ -555,6 +541,7 @@ void flow_free(struct ctl_flow *f)
 	tmpl_put(f->tmpl);
 	moves_forget_probe(f);
 	announcing_forget(f);
+	parking_forget(f);
 	c->flows_used[f->worker]--;
 	record_give(c, f);
 }

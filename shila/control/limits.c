@@ -230,6 +230,7 @@ static void set_counted(struct ctl_flow *f, uint8_t now)
 		u->flows += !!(now & COUNTED_FLOW) - !!(before & COUNTED_FLOW);
 		u->half_open += !!(now & COUNTED_HALF_OPEN) - !!(before & COUNTED_HALF_OPEN);
 	}
+	f->peer->opening += !!(now & COUNTED_OPENING) - !!(before & COUNTED_OPENING);
 	f->counted = now;
 }
 
@@ -244,6 +245,8 @@ void limits_count(struct ctl_flow *f)
 		now |= COUNTED_FLOW;
 	if (f->server && !f->confirmed && f->state != FLOW_LINGER)
 		now |= COUNTED_HALF_OPEN;
+	if (f->state == FLOW_OPENING)
+		now |= COUNTED_OPENING;
 	if (!(f->counted & COUNTED_PEER)) {
 		f->peer->flows++;
 		limits_peer_busy(f->control, f->peer);

@@ -183,7 +183,7 @@ void moves_set_renewed(struct control *c, const struct path_set *s)
 
 /* ---- either side: following the other ---- */
 
-static bool same_interfaces(const struct path *a, const struct path *b)
+bool moves_same_interfaces(const struct path *a, const struct path *b)
 {
 	if (a->num_hops != b->num_hops)
 		return false;
@@ -193,10 +193,19 @@ static bool same_interfaces(const struct path *a, const struct path *b)
 	return true;
 }
 
+static struct peer_path *own_path(const struct ctl_flow *f, const struct path *path)
+{
+	struct peer_path *pp = f->peer->paths;
+
+	while (pp && !moves_same_interfaces(pp->path, path))
+		pp = pp->next;
+	return pp;
+}
+
 static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 {
 	uint8_t before = f->epoch;
-	bool moved = epoch != before || !f->tmpl || !same_interfaces(t->path, f->tmpl->path);
+	bool moved = epoch != before || !f->tmpl || !moves_same_interfaces(t->path, f->tmpl->path);
 	char text[256];
 
 	f->epoch = epoch;
@@ -204,8 +213,8 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 		f->epoch = before; /* the worker asks again */
 		return;
 	}
-	if (f->path && moved)
-		flow_use_path(f, NULL); /* a client that follows its server is on no path of its own choice */
+	if (f->conn && moved)
+		flow_use_path(f, own_path(f, t->path)); /* watched from here on as if it were its own choice */
 	if (!moved) {
 		f->control->n.renewals++;
 		return;
@@ -222,7 +231,7 @@ static struct tmpl *followed_tmpl(struct ctl_flow *f, const struct arrival *a)
 	uint16_t mtu = f->tmpl ? f->tmpl->path->mtu_bytes : SCION_MIN_MTU;
 	struct tmpl *t = control_reply_tmpl(f->control, a, a->udp.dst_port, mtu);
 	const struct path *known = t ? path_known(f->control, a->peer.ia, t->path) : NULL;
-	bool same = t && f->tmpl && same_interfaces(t->path, f->tmpl->path);
+	bool same = t && f->tmpl && moves_same_interfaces(t->path, f->tmpl->path);
 
 	if (!t || same || (known ? known->mtu_bytes : SCION_MIN_MTU) == t->mtu_bytes)
 		return t;
@@ -279,7 +288,7 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		return;
 	}
 	if (!newer && f->tmpl && t->rx_infos_len == f->tmpl->rx_infos_len &&
-	    !memcmp(t->rx_infos, f->tmpl->rx_infos, t->rx_infos_len) && same_interfaces(t->path, f->tmpl->path)) {
+	    !memcmp(t->rx_infos, f->tmpl->rx_infos, t->rx_infos_len) && moves_same_interfaces(t->path, f->tmpl->path)) {
 		tmpl_put(t); /* nothing new: a frame that crossed the opening of the flow */
 		worker_asked_done(c->workers[f->worker], f->slot);
 		return;
@@ -289,7 +298,7 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		 * Other bytes of the same path: unless they are old. Another path: both sides moved at once,
 		 * or the client changed it while it opened the flow; what TCP vouches for is followed.
 		 */
-		if (f->tmpl && (same_interfaces(t->path, f->tmpl->path) ?
+		if (f->tmpl && (moves_same_interfaces(t->path, f->tmpl->path) ?
 					t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s :
 					vouched)) {
 			adopt(f, t, f->epoch);

@@ -566,6 +566,8 @@ void offering_confirmed(struct ctl_flow *f)
 	if (f->tcp && f->synack_len && f->accepted && f->state == FLOW_OPEN &&
 	    !flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_segments))
 		send_data(f, f->synack, f->synack_len); /* came after the bare ACCEPT */
+	if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
+		parking_rest(f);
 }
 
 void offering_timer(struct ctl_flow *f)
@@ -580,7 +582,6 @@ void offering_timer(struct ctl_flow *f)
 	if ((f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
 	    flow_counter(&worker_flow_stats(c->workers[f->worker], f->slot)->rx_ms)) {
 		offering_confirmed(f); /* the worker heard the client */
-		flow_timer(f, FLOW_IDLE_MS);
 		return;
 	}
 	flow_step(f, FLOW_EV_EXPIRED);

@@ -159,10 +159,12 @@ static void arm(struct ctl_flow *f)
 	flow_timer(f, f->deadline_ms > now ? min_u64(f->rto_ms, f->deadline_ms - now) : 0);
 }
 
+/* Hundreds of OPENs at once are not answered as fast as one: repeated too soon, they would only take longer. */
 static uint32_t first_rto(const struct peer_path *pp)
 {
 	uint32_t ms = pp->srtt_us ? (pp->srtt_us + 4 * pp->var_us) / 1000 + 10 : OPEN_RTO_UNKNOWN_MS;
 
+	ms += pp->peer->opening;
 	return ms < OPEN_RTO_MIN_MS ? OPEN_RTO_MIN_MS : ms > OPEN_RTO_MAX_MS ? OPEN_RTO_MAX_MS : ms;
 }
 
@@ -259,7 +261,8 @@ void opening_timer(struct ctl_flow *f)
 			       s->err ? s->why : "the SCION daemon did not answer in time");
 			return;
 		}
-		peer_fail(c, f->peer);
+		if (f->peer->heard_us < f->open_sent_us) /* else it is there, and has too much to do */
+			peer_fail(c, f->peer);
 		flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "the peer does not answer: is shilad running there?");
 		return;
 	}
@@ -549,7 +552,7 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 	if (len > 0)
 		worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
 	if (f->state == FLOW_OPEN)
-		flow_timer(f, f->confirm_left ? CONFIRM_MS : FLOW_IDLE_MS);
+		f->confirm_left ? flow_timer(f, CONFIRM_MS) : parking_rest(f);
 }
 
 /*
@@ -563,7 +566,7 @@ void opening_confirm(struct ctl_flow *f)
 	f->confirm_left = flow_counter(&s->rx_segments) ? 0 : f->confirm_left - 1;
 	if (!flow_counter(&s->rx_segments))
 		flow_send_alive(f);
-	flow_timer(f, f->confirm_left ? CONFIRM_MS : FLOW_IDLE_MS);
+	f->confirm_left ? flow_timer(f, CONFIRM_MS) : parking_rest(f);
 }
 
 static void flush_held(struct ctl_flow *f, unsigned int from)

@@ -180,6 +180,14 @@ void path_set_want(struct control *c, struct isd_as ia)
 		path_set_ask(s, false);
 }
 
+struct path *path_set_nth(struct control *c, struct isd_as ia, unsigned int n)
+{
+	struct path_set *s;
+
+	HASH_FIND(hh, c->sets, &ia, sizeof(ia), s);
+	return s && s->num_paths ? s->paths[n % s->num_paths] : NULL;
+}
+
 const struct path *path_known(struct control *c, struct isd_as ia, const struct path *reversed)
 {
 	struct path_set *s;

@@ -113,9 +113,9 @@ static json_t *flow_json(struct control *c, const struct ctl_flow *f)
 	json_object_set_new(o, "local", endpoint_json(&f->key.local, f->key.local_port));
 	json_object_set_new(o, "remote", endpoint_json(&f->key.remote, f->key.remote_port));
 	json_object_set_new(o, "client", f->server ? ip_json(&f->client) : json_null());
-	json_object_set_new(o, "state", json_string(flow_state_str(f->state)));
+	json_object_set_new(o, "state", json_string(f->parked ? "parked" : flow_state_str(f->state)));
 	json_object_set_new(o, "worker", json_integer(f->worker));
-	json_object_set_new(o, "path", f->tmpl ? path_json(known_path(f)) : json_null());
+	json_object_set_new(o, "path", f->tmpl && !f->parked ? path_json(known_path(f)) : json_null());
 	json_object_set_new(o, "srtt_us",
 			    f->path && f->path->srtt_us ? json_integer(f->path->srtt_us) : json_null());
 	json_object_set_new(o, "tx_bytes", json_integer((json_int_t)flow_counter(&s->tx_bytes)));
@@ -391,6 +391,7 @@ static json_t *limits_json(struct control *c)
 	json_array_append_new(list, report_limit("held_syns", l->held_syns, c->held, c->held_peak,
 						 drop_count(c, VERDICT_LIMIT_HELD)));
 	json_array_append_new(list, report_limit("paths_per_as", l->paths_per_as, paths, paths, left_out));
+	json_array_append_new(list, report_limit("park_after_s", l->park_after_s, c->num_parked, c->num_parked, 0));
 	paths = c->s.store ? store_paths_used(c->s.store) : 0;
 	json_array_append_new(list, report_limit("kept_paths", l->kept_paths, paths, paths,
 					       c->s.store ? store_lacks(c->s.store) : 0));
@@ -447,6 +448,8 @@ static json_t *counters_json(struct control *c)
 	COUNT("moves", c->n.moves);
 	COUNT("moves_followed", c->n.followed);
 	COUNT("path_renewals", c->n.renewals);
+	COUNT("flows_parked", c->n.parked);
+	COUNT("flows_woken", c->n.woken);
 	COUNT("flows_resumed", c->n.resumed);
 	COUNT("flows_not_resumed", c->n.lost);
 	COUNT("scmp_rx", c->n.scmp_rx);

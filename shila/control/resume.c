@@ -44,19 +44,6 @@ static struct peer_path *path_of_peer(struct control *c, struct peer *peer, stru
 	return *at;
 }
 
-/* What a client's packets over this path have in their info fields, by which a renewal is noticed. */
-static void expect_infos(struct tmpl *t)
-{
-	uint8_t back[SCION_MAX_PATH_LEN];
-	struct scion_path_meta meta;
-
-	if (!t->path->raw_len || scion_path_reverse(t->path->raw, t->path->raw_len, back) < 0 ||
-	    scion_path_check(back, t->path->raw_len, &meta) < 0)
-		return;
-	t->rx_infos_len = (uint8_t)(8 * meta.num_inf);
-	memcpy(t->rx_infos, back + 4, t->rx_infos_len);
-}
-
 /* ---- what the configuration says now ---- */
 
 static void map_sides(struct resume *r)
@@ -161,7 +148,7 @@ static struct tmpl *server_tmpl(struct ctl_flow *f, const struct store_flow *s, 
 	struct tmpl *t = flow_tmpl(f, path, f->worker, s->peer_port);
 
 	if (t)
-		expect_infos(t);
+		flow_expect_infos(t);
 	return t;
 }
 

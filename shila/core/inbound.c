@@ -438,7 +438,7 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 		return VERDICT_FRAME_UNKNOWN_FLOW;
 	*flow = f;
 	if (!f->tmpl)
-		return VERDICT_CONTROL;
+		return VERDICT_PARKED;
 	if (!from_peer(pkt, udp, f->tmpl))
 		return VERDICT_FRAME_WRONG_SOURCE;
 	if (flow_counter(&f->stats.rx_epoch) != h.epoch)

@@ -189,7 +189,7 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 	if (f->slow || f->unheard || tcp.flags & TCP_SYN)
 		return VERDICT_CONTROL;
 	if (!f->tmpl)
-		return VERDICT_NO_PATH;
+		return VERDICT_CONTROL; /* parked */
 	if (!checksum_fine(train, &ip))
 		return VERDICT_TUN_CHECKSUM;
 	return send_tcp(f, train, &tcp, train->pkt + ip.l4_off + tcp.hdr_len, len, ip.traffic_class,

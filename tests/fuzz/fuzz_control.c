@@ -112,7 +112,9 @@ int worker_remove(struct worker *w, uint32_t slot)
 int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch)
 {
 	(void)epoch;
-	MUST(slot && slot <= MAX_FLOWS && w->tmpl[slot] && t);
+	MUST(slot && slot <= MAX_FLOWS && w->tmpl[slot]);
+	if (!t)
+		return 0; /* parked: the old one goes with the flow */
 	tmpl_put(w->tmpl[slot]);
 	w->tmpl[slot] = t;
 	return 0;
@@ -155,6 +157,14 @@ int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_
 	(void)vnet;
 	(void)pkt;
 	MUST(tun < 2 && side < 2 && len <= CONTROL_MAX_PACKET);
+	return 0;
+}
+
+int worker_arrived(struct worker *w, const union sock_addr *from, const void *pkt, uint32_t len)
+{
+	(void)w;
+	(void)pkt;
+	MUST(from && len <= CONTROL_MAX_PACKET);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
  * client's port. The client checks them, sends each back, the server checks them too and closes; the
  * client then closes. Both sides give --bytes the same value. The server runs until SIGTERM; the client
  * until all its connections are done. Each ends with one line of JSON.
+ * --greet (both): the client sends a byte first, at once, and the server speaks when it is there.
  * --plain: TCP; else MPTCP. --rate: connections begun in a second, 0: no limit.
  * --ports MIN-MAX: the client binds these ports one after another, for more connections than the
  * kernel has ephemeral ports.
@@ -41,17 +42,19 @@
 
 #define MAX_EVENTS 256
 #define MAX_ERRNO  200
+#define RETRY_MS   50
 
 struct connection {
 	int fd;
 	uint16_t port;	   /* of the client */
 	uint32_t got, put; /* bytes */
+	bool greeted;
 	uint64_t since_ms;
 	struct connection *next; /* server: waits, oldest first; else free */
 };
 
 static struct {
-	bool server, plain;
+	bool server, plain, greet;
 	struct sockaddr_storage address;
 	socklen_t address_len;
 	uint32_t connections, at_once, rate, bytes, wait_ms, deadline_s;
@@ -205,6 +208,11 @@ static void on_accept(int listener)
 		c->port = port_of(&from);
 		mptcp += is_mptcp(fd);
 		begun++;
+		len = sizeof(from);
+		if (opt.greet) {
+			watch(c, EPOLL_CTL_ADD, EPOLLIN);
+			continue;
+		}
 		*waiting_end = c;
 		waiting_end = &c->next;
 		len = sizeof(from);
@@ -216,7 +224,17 @@ static void on_accept(int listener)
 static void server_step(struct connection *c)
 {
 	int end;
+	uint8_t byte;
 
+	if (opt.greet && !c->greeted) {
+		c->greeted = recv(c->fd, &byte, 1, 0) == 1;
+		if (!c->greeted && errno != EAGAIN) {
+			finish(c, EPIPE);
+			return;
+		}
+		if (!c->greeted)
+			return;
+	}
 	if (transmit(c, opt.bytes) < 0)
 		return;
 	end = receive(c);
@@ -232,13 +250,22 @@ static void speak(void)
 {
 	uint64_t now = now_ms();
 
-	while (waiting && now - waiting->since_ms >= opt.wait_ms) {
+	while (waiting && now >= waiting->since_ms + opt.wait_ms) {
 		struct connection *c = waiting;
 
 		waiting = c->next;
 		if (!waiting)
 			waiting_end = &waiting;
 		c->next = NULL;
+		if (transmit(c, opt.bytes) < 0)
+			continue;
+		if (!c->put) {
+			/* Seen on MPTCP: EAGAIN right after accept(), and no EPOLLOUT ever. */
+			c->since_ms = now - opt.wait_ms + RETRY_MS;
+			*waiting_end = c;
+			waiting_end = &c->next;
+			continue;
+		}
 		watch(c, EPOLL_CTL_ADD, EPOLLIN);
 		server_step(c);
 	}
@@ -306,6 +333,8 @@ static void on_connected(struct connection *c)
 	if (took > connect_ms_max)
 		connect_ms_max = took;
 	watch(c, EPOLL_CTL_MOD, EPOLLIN);
+	if (opt.greet && send(c->fd, "", 1, MSG_NOSIGNAL) != 1)
+		finish(c, errno);
 }
 
 static void client_step(struct connection *c)
@@ -411,6 +440,10 @@ static void parse(int argc, char **argv)
 
 		if (!strcmp(argv[i], "--plain")) {
 			opt.plain = true;
+			continue;
+		}
+		if (!strcmp(argv[i], "--greet")) {
+			opt.greet = true;
 			continue;
 		}
 		if (!strcmp(argv[i], "--ports") && i + 1 < argc && sscanf(argv[i + 1], "%u-%u", &a, &b) == 2 && a && a <= b &&

@@ -232,7 +232,8 @@ static void test_defaults(void)
 				cfg->limits.half_open_per_as == 2048 &&
 				cfg->limits.opens_per_second_per_as == 4000 &&
 				cfg->limits.pool_addresses_per_as == 16384 &&
-				cfg->limits.peers_per_as == 768 &&
+				cfg->limits.peers_per_as == 768 && cfg->limits.park_after_s == 300 &&
+				cfg->limits.linger_s == 60 &&
 				cfg->limits.control_queue == 1024 &&
 				cfg->limits.held_syns == 1024 && cfg->limits.peers == 1024 &&
 				cfg->limits.paths_per_as == 512 && cfg->limits.control_clients == 32);
@@ -306,7 +307,8 @@ static void test_every_key(void)
 				cfg->limits.half_open_per_as == 20 &&
 				cfg->limits.opens_per_second_per_as == 40 &&
 				cfg->limits.pool_addresses_per_as == 60 &&
-				cfg->limits.peers_per_as == 6 &&
+				cfg->limits.peers_per_as == 6 && cfg->limits.park_after_s == 7 &&
+				cfg->limits.linger_s == 8 &&
 				cfg->limits.control_queue == 40 && cfg->limits.held_syns == 50 &&
 				cfg->limits.peers == 60 && cfg->limits.paths_per_as == 70 &&
 				cfg->limits.kept_paths == 80 && cfg->limits.control_clients == 90);

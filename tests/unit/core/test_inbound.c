@@ -398,7 +398,7 @@ static void test_wrong_source(void)
 	struct tmpl *t = tcp.s->tmpl;
 
 	tcp.s->tmpl = NULL;
-	CHECK("a flow without a path: control decides", change(pkt, len, 0, 0) == VERDICT_CONTROL);
+	CHECK("a flow without a path: control decides", change(pkt, len, 0, 0) == VERDICT_PARKED);
 	tcp.s->tmpl = t;
 	udp4.c->tcp = true;
 	len = data_packet(pkt, udp4.c, &thin, 0, data, 100);

@@ -259,7 +259,7 @@ static void test_verdicts(void)
 	CHECK("not open yet", out(&t) == VERDICT_CONTROL);
 	p.c->slow = false;
 	p.c->tmpl = NULL;
-	CHECK("no path", out(&t) == VERDICT_NO_PATH);
+	CHECK("no path: parked", out(&t) == VERDICT_CONTROL);
 	p.c->tmpl = tmpl;
 	t.vnet.flags = 0;
 	CHECK("a checksum that is not complete and says it is", out(&t) == VERDICT_TUN_CHECKSUM);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/io/sock_diag.h"
+
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAX_STALE 16 /* answers to earlier questions that are thrown away */
+
+struct question {
+	struct nlmsghdr nl;
+	struct inet_diag_req_v2 req;
+};
+
+static int send_question(int fd, uint32_t number, const struct ip_addr *local, uint16_t local_port,
+			 const struct ip_addr *remote, uint16_t remote_port)
+{
+	struct question q = {
+		.nl = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST,
+			.nlmsg_seq = number },
+		.req = { .sdiag_family = local->len == 16 ? AF_INET6 : AF_INET, .sdiag_protocol = IPPROTO_TCP,
+			 .idiag_states = ~0u,
+			 .id = { .idiag_sport = htons(local_port), .idiag_dport = htons(remote_port),
+				 .idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } } },
+	};
+
+	memcpy(q.req.id.idiag_src, local->b, local->len);
+	memcpy(q.req.id.idiag_dst, remote->b, remote->len);
+	return send(fd, &q, sizeof(q), MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* Return: state of the socket, 0 there is none, -errno. */
+static int read_answer(int fd, uint32_t number)
+{
+	_Alignas(struct nlmsghdr) uint8_t buf[4096];
+	const struct nlmsghdr *nl = (const struct nlmsghdr *)buf;
+
+	for (int i = 0; i < MAX_STALE; i++) {
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		if (n < 0)
+			return -errno;
+		if ((size_t)n < sizeof(*nl) || nl->nlmsg_seq != number)
+			continue;
+		if (nl->nlmsg_type == NLMSG_ERROR && (size_t)n >= NLMSG_LENGTH(sizeof(struct nlmsgerr))) {
+			int err = ((const struct nlmsgerr *)NLMSG_DATA(nl))->error;
+
+			return err == -ENOENT ? 0 : err ? err : -EBADMSG;
+		}
+		if (nl->nlmsg_type == SOCK_DIAG_BY_FAMILY && (size_t)n >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
+			return ((const struct inet_diag_msg *)NLMSG_DATA(nl))->idiag_state;
+	}
+	return -EBADMSG;
+}
+
+static int ask(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port, const struct ip_addr *remote,
+	       uint16_t remote_port)
+{
+	int err = d->fd <= 0 ? -EBADF : send_question(d->fd, ++d->asked, local, local_port, remote, remote_port);
+
+	return err < 0 ? err : read_answer(d->fd, d->asked);
+}
+
+int sock_diag_tcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
+		  const struct ip_addr *remote, uint16_t remote_port)
+{
+	int state = ask(d, local, local_port, remote, remote_port);
+
+	if (state < 0)
+		return state;
+	return state && state != TCP_LISTEN && state != TCP_CLOSE;
+}
+
+/* "No such socket" and "I have no such table" are one error number: a socket that is there tells them apart. */
+static int try_it(struct sock_diag *d)
+{
+	struct ip_addr loopback = { .len = 4, .b = { 127, 0, 0, 1 } };
+	union sock_addr sa = sock_addr_make(&loopback, 0);
+	socklen_t len = sizeof(sa);
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), state;
+
+	if (s < 0)
+		return -errno;
+	if (bind(s, &sa.sa, sock_addr_len(&sa)) < 0 || listen(s, 1) < 0 || getsockname(s, &sa.sa, &len) < 0)
+		state = -errno;
+	else
+		state = ask(d, &loopback, sock_addr_port(&sa), &loopback, 1);
+	close(s);
+	return state == TCP_LISTEN ? 0 : state < 0 ? state : -EOPNOTSUPP;
+}
+
+int sock_diag_open(struct sock_diag *d)
+{
+	int err;
+
+	*d = (struct sock_diag){ .fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) };
+	err = d->fd < 0 ? -errno : try_it(d);
+	if (err < 0)
+		sock_diag_close(d);
+	return err;
+}
+
+void sock_diag_close(struct sock_diag *d)
+{
+	if (d->fd > 0)
+		close(d->fd);
+	d->fd = 0;
+}
