@@ -25,15 +25,20 @@ class ManyTest(SystemTest):
         return self.pair.h1.spawn([MANY, "client", self.pair.h2.address(family), port, "--deadline-s", seconds, *args],
                                   mptcp=False)
 
-    def finish(self, client, server, connections, seconds=100, mptcp=True):
-        """Both have seen every connection, each of them MPTCP to the end, and every byte."""
+    def ended(self, client, server, connections, seconds=100):
+        """The client has seen every connection, MPTCP to the end, and every byte. What the server has seen."""
         answer = traffic_answer(client.finish(seconds, code=None))
         server.terminate()
         served = traffic_answer(server.finish(10, code=None))
-        for a in (answer, served):
-            self.assertTrue(a["ok"] and a["done"] == connections and not a["errors"], (answer, served))
-            self.assertEqual(a["mptcp"], connections if mptcp else 0)
-        return answer
+        self.assertTrue(answer["ok"] and answer["done"] == connections and not answer["errors"], (answer, served))
+        self.assertEqual(answer["mptcp"], connections)
+        return served
+
+    def finish(self, client, server, connections, seconds=100):
+        """The same for both."""
+        served = self.ended(client, server, connections, seconds)
+        self.assertTrue(served["ok"] and served["done"] == connections and not served["errors"], served)
+        self.assertEqual(served["mptcp"], connections)
 
     def limits_kept(self):
         for h in (self.pair.h1, self.pair.h2):
@@ -46,7 +51,8 @@ class AtOnce(ManyTest):
 
     @classmethod
     def setUpClass(cls):
-        cls.pair = cls.keep(Pair(topology="parallel", links=3, log_level="info", config={"workers": 2}))
+        cls.pair = cls.keep(Pair(topology="parallel", links=3, log_level="info",
+                                 config={"workers": 4, "steering": "program"}))
 
     def test_500_connections(self):
         """500 connections of three subflows in one moment, from one program; routers drop some of that burst."""
@@ -55,6 +61,10 @@ class AtOnce(ManyTest):
             client = self.client("--connections", 500, "--bytes", 2000, family=family)
             self.finish(client, server, 500)
         self.limits_kept()
+        for h in (self.pair.h1, self.pair.h2):
+            status = h.rpc("status")
+            self.assertEqual((status["workers"], status["steering"]), (4, "program"))
+            self.assertEqual(status["counters"]["trains_passed_on"], 0)
 
 
 class Silent(ManyTest):
@@ -109,11 +119,11 @@ class OneAfterAnother(ManyTest):
 
 
 class Workers(ManyTest):
-    """Whoever reads a train, its worker sends it: by the program in the kernel, or through rings."""
+    """Without the program in the kernel: whoever reads a train, it is passed on to its worker."""
 
-    def check(self, workers, steering):
+    def check(self, workers):
         self.pair = self.use(Pair(topology="parallel", links=2, interfaces=2, log_level="info",
-                                  config={"workers": workers, "steering": steering}))
+                                  config={"workers": workers, "steering": "rings"}))
         h1, h2 = self.pair.h1, self.pair.h2
         server = self.serve("--bytes", 30000)
         for family in (4, 6):
@@ -129,21 +139,15 @@ class Workers(ManyTest):
         self.assertEqual(h1.traffic("udp", h2.address(4), 9000, *sizes)["answered"], sizes)
         for h in (h1, h2):
             status = h.rpc("status")
-            self.assertEqual((status["workers"], status["steering"]), (workers, steering))
+            self.assertEqual((status["workers"], status["steering"]), (workers, "rings"))
             self.assertEqual("drop.ring_full" in status["drops"], False)
-            if steering == "rings":
-                self.assertGreater(status["counters"]["trains_passed_on"], 50)
-            else:
-                self.assertEqual(status["counters"]["trains_passed_on"], 0)
+            self.assertGreater(status["counters"]["trains_passed_on"], 50)
 
     def test_rings_of_two(self):
-        self.check(2, "rings")
+        self.check(2)
 
     def test_rings_of_four(self):
-        self.check(4, "rings")
-
-    def test_program_of_four(self):
-        self.check(4, "program")
+        self.check(4)
 
 
 class Parking(ManyTest):
@@ -171,15 +175,19 @@ class Parking(ManyTest):
         return sum(p["flows"] for p in h.rpc("paths"))
 
     def test_server_wakes(self):
-        for family in (4, 6):
-            before = self.woken(self.pair.h2)
-            server = self.serve("--wait-ms", 7000, "--bytes", 30000)
-            client = self.client("--connections", 30, "--bytes", 30000, family=family)
-            self.parked(30)
-            self.assertEqual(self.on_paths(self.pair.h1), 0)
-            self.finish(client, server, 30)
-            self.assertGreaterEqual(self.woken(self.pair.h2), before + 30)
-            self.gone()
+        """Both families; the client asks for 8 s whether the server has heard it, before it parks."""
+        before = self.woken(self.pair.h2)
+        server = self.serve("--wait-ms", 14000, "--bytes", 30000)
+        first = self.client("--connections", 15, "--bytes", 30000, family=4)
+        second = self.client("--connections", 15, "--bytes", 30000, family=6)
+        self.parked(30)
+        self.assertEqual(self.on_paths(self.pair.h1), 0)
+        answer = traffic_answer(first.finish(60, code=None))
+        self.assertTrue(answer["ok"] and answer["done"] == 15, answer)
+        served = self.ended(second, server, 15)
+        self.assertTrue(served["ok"] and served["done"] == 30, served)
+        self.assertGreaterEqual(self.woken(self.pair.h2), before + 30)
+        self.gone()
 
     def talk(self, *between):
         """A program that sends, is silent until all is done between, and sends again; the server echoes."""
@@ -227,7 +235,7 @@ class Parking(ManyTest):
             self.talk(lambda: lab.link(1, "blackhole"), lambda: down(1))
             lab.link(1, "restore")
             down(0)
-            server = self.serve("--wait-ms", 7000)
+            server = self.serve("--wait-ms", 14000)
             client = self.client("--connections", 20)
             self.parked(20)
             lab.link(2, "blackhole")
