@@ -473,6 +473,7 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
 void opening_paths_known(struct peer *p); /* flows that wait */
 void opening_confirm(struct ctl_flow *f);
+void opening_resumed(struct ctl_flow *f); /* open before a restart, and the server not heard since its SYN/ACK */
 void opening_related(struct control *c, const struct ctl_flow *parent, const struct flow_key *key);
 void flow_hold(struct ctl_flow *f, const struct up_msg *m); /* until it is open, or its client was heard */
 uint32_t flow_payload(const uint8_t *pkt, size_t len); /* of an inner packet; 0 if it is none */

@@ -382,6 +382,8 @@ void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
 	f->tmpl = t;
 	if (f->state == FLOW_LINGER)
 		linger(f);
+	else if (f->state == FLOW_OPEN && f->tcp && !f->server && !(hot->known & FLOW_KNOWS_IN))
+		opening_resumed(f);
 	else
 		flow_timer(f, f->server && !f->confirmed ? OFFER_DEADLINE_MS : idle < FLOW_IDLE_MS ? FLOW_IDLE_MS - idle : 1);
 }

@@ -505,6 +505,17 @@ static struct ctl_flow *answered_flow(struct control *c, const struct arrival *a
 	return f;
 }
 
+/*
+ * 0.5 to 1.5 s, another time at each time: connections that began at once must not be confirmed at once again and
+ * again, because what overflows in a router on the way is then always the same ones.
+ */
+static uint64_t confirm_ms(const struct ctl_flow *f)
+{
+	uint32_t mixed = (f->mine.tag + f->confirm_left * 0x10001u) * 0x9E3779B1u >> 16;
+
+	return CONFIRM_MS / 2 + mixed % CONFIRM_MS;
+}
+
 /* The worker takes over. False: its queue is full, and nothing has changed. */
 static bool establish(struct ctl_flow *f)
 {
@@ -552,7 +563,7 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 	if (len > 0)
 		worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
 	if (f->state == FLOW_OPEN)
-		f->confirm_left ? flow_timer(f, CONFIRM_MS) : parking_rest(f);
+		f->confirm_left ? flow_timer(f, confirm_ms(f)) : parking_rest(f);
 }
 
 /*
@@ -566,7 +577,14 @@ void opening_confirm(struct ctl_flow *f)
 	f->confirm_left = flow_counter(&s->rx_segments) ? 0 : f->confirm_left - 1;
 	if (!flow_counter(&s->rx_segments))
 		flow_send_alive(f);
-	f->confirm_left ? flow_timer(f, CONFIRM_MS) : parking_rest(f);
+	f->confirm_left ? flow_timer(f, confirm_ms(f)) : parking_rest(f);
+}
+
+/* As many as there were connections. */
+void opening_resumed(struct ctl_flow *f)
+{
+	f->confirm_left = CONFIRM_TIMES;
+	flow_timer(f, confirm_ms(f) - CONFIRM_MS / 2);
 }
 
 static void flush_held(struct ctl_flow *f, unsigned int from)
@@ -638,7 +656,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 		if (f->num_held <= f->first_sent)
 			flow_send_confirm(f); /* nothing follows for now: the server must know that we are real */
 		flush_held(f, f->first_sent);
-		flow_timer(f, CONFIRM_MS);
+		flow_timer(f, confirm_ms(f));
 	}
 }
 
