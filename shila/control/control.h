@@ -139,6 +139,8 @@ struct peer {
 	uint64_t heard_us;
 	uint64_t refused_log_us; /* one log line a second and peer */
 	uint32_t kept;	 /* its record + 1, 0: none */
+	bool outage;	 /* all its paths were down: it was away, not they */
+	uint64_t regroup_us; /* 0, or when flows whose path did not come back with the others leave it */
 };
 
 /* All paths to one AS, as the path source told last. */
@@ -328,8 +330,8 @@ struct control {
 	struct ctl_flow *announcing; /* flows whose ALIVE is to go out */
 	uint64_t announced_ms;
 	unsigned int announced; /* in that millisecond */
-	uint64_t moves_log_s;
-	unsigned int moves_logged; /* in that second */
+	uint64_t flow_log_s;
+	unsigned int flows_logged; /* in that second */
 	uint64_t start_ms;
 	struct wall_clock clock; /* looked at once a second */
 	struct {
@@ -460,6 +462,8 @@ void flow_timer(struct ctl_flow *f, uint64_t ms);
 void flow_saw(struct control *c, const struct up_msg *m);
 void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
 void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local);
+/* flow_may_log() - Thousands may share a fate at once: some are named, the others only counted. */
+bool flow_may_log(struct control *c);
 char *flow_str(const struct ctl_flow *f, char *buf); /* 256: "flow 12 tcp a:1 > b:2 (1-64513,10.0.0.1)" */
 void flow_drop_held(struct ctl_flow *f);
 void flow_send_confirm(struct ctl_flow *f); /* ALIVE that answers a bare ACCEPT: not longer than that */

@@ -165,7 +165,7 @@ static void on_close(struct control *c, const struct arrival *a, const struct fr
 		c->drops[VERDICT_FRAME_UNKNOWN_FLOW]++;
 		return;
 	}
-	if (e.reason == REASON_STOPPED)
+	if (e.reason == REASON_STOPPED && flow_may_log(c))
 		log_info("%s: %s", flow_str(f, text), frame_reason_str(e.reason));
 	flow_close(f, (enum frame_reason)e.reason, false, e.reason == REASON_STOPPED);
 }
@@ -189,7 +189,8 @@ static void on_unknown(struct control *c, const struct arrival *a, struct rd *r)
 		if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING) {
 			char text[256];
 
-			log_info("%s: the peer does not know it any more", flow_str(f, text));
+			if (flow_may_log(c))
+				log_info("%s: the peer does not know it any more", flow_str(f, text));
 			flow_close(f, REASON_NONE, false, true);
 		} else if (f->state != FLOW_LINGER) { /* it lingers for what is late, and that may be an OPEN */
 			flow_free(f);

@@ -248,6 +248,19 @@ char *flow_str(const struct ctl_flow *f, char *buf)
 	return buf;
 }
 
+#define LOGGED_PER_S 20
+
+bool flow_may_log(struct control *c)
+{
+	uint64_t second = control_now_ms(c) / 1000;
+
+	if (c->flow_log_s != second) {
+		c->flow_log_s = second;
+		c->flows_logged = 0;
+	}
+	return c->flows_logged++ < LOGGED_PER_S;
+}
+
 /* ---- state ---- */
 
 bool flow_step(struct ctl_flow *f, enum flow_event ev)

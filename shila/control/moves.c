@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define MOVE_PROBE_US	 1000000 /* how long the answer to a PROBE of a move is waited for */
-#define LOGGED_PER_S	 20
 #define MOVES_PER_KICK	 256 /* so that the workers empty their queues while many flows move */
 
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
@@ -32,18 +31,6 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 
 /* ---- client: leaving a path ---- */
 
-/* Thousands of flows may move at once: some are named, the others only counted. */
-static bool may_log(struct control *c)
-{
-	uint64_t second = control_now_ms(c) / 1000;
-
-	if (c->moves_log_s != second) {
-		c->moves_log_s = second;
-		c->moves_logged = 0;
-	}
-	return c->moves_logged++ < LOGGED_PER_S;
-}
-
 static void move(struct ctl_flow *f, struct peer_path *pp)
 {
 	struct tmpl *t = flow_tmpl(f, pp->path, f->worker, f->tmpl->peer_port);
@@ -62,7 +49,7 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 	f->path_changes++;
 	if (++f->control->n.moves % MOVES_PER_KICK == 0)
 		control_kick(f->control);
-	if (may_log(f->control))
+	if (flow_may_log(f->control))
 		log_info("%s: moved to a path of %u link%s, MTU %u (move %u)", flow_str(f, text),
 			 pp->path->num_hops / 2u, pp->path->num_hops == 2 ? "" : "s", pp->path->mtu_bytes,
 			 f->path_changes);
@@ -221,7 +208,7 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 	}
 	f->path_changes++;
 	f->control->n.followed++;
-	if (may_log(f->control))
+	if (flow_may_log(f->control))
 		log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);
 }
 

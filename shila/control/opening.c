@@ -152,11 +152,22 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/*
+ * 16 bits that differ from flow to flow and from try to try: connections that began at once must not repeat
+ * themselves at once again and again, because what overflows in a router on the way is then always the same ones.
+ */
+static uint32_t spread(const struct ctl_flow *f, unsigned int number)
+{
+	return (f->mine.tag + number * 0x10001u) * 0x9E3779B1u >> 16;
+}
+
+/* The next time-out: 3/4 to 5/4 of the computed one. */
 static void arm(struct ctl_flow *f)
 {
 	uint64_t now = control_now_ms(f->control);
+	uint64_t rto = f->rto_ms * (192ull + spread(f, f->opens) % 128) / 256;
 
-	flow_timer(f, f->deadline_ms > now ? min_u64(f->rto_ms, f->deadline_ms - now) : 0);
+	flow_timer(f, f->deadline_ms > now ? min_u64(rto, f->deadline_ms - now) : 0);
 }
 
 /* Hundreds of OPENs at once are not answered as fast as one: repeated too soon, they would only take longer. */
@@ -505,15 +516,10 @@ static struct ctl_flow *answered_flow(struct control *c, const struct arrival *a
 	return f;
 }
 
-/*
- * 0.5 to 1.5 s, another time at each time: connections that began at once must not be confirmed at once again and
- * again, because what overflows in a router on the way is then always the same ones.
- */
+/* 0.5 to 1.5 s */
 static uint64_t confirm_ms(const struct ctl_flow *f)
 {
-	uint32_t mixed = (f->mine.tag + f->confirm_left * 0x10001u) * 0x9E3779B1u >> 16;
-
-	return CONFIRM_MS / 2 + mixed % CONFIRM_MS;
+	return CONFIRM_MS / 2 + spread(f, f->confirm_left) % CONFIRM_MS;
 }
 
 /* The worker takes over. False: its queue is full, and nothing has changed. */
@@ -576,7 +582,7 @@ void opening_confirm(struct ctl_flow *f)
 
 	f->confirm_left = flow_counter(&s->rx_segments) ? 0 : f->confirm_left - 1;
 	if (!flow_counter(&s->rx_segments))
-		flow_send_alive(f);
+		announcing_alive(f);
 	f->confirm_left ? flow_timer(f, confirm_ms(f)) : parking_rest(f);
 }
 

@@ -21,6 +21,7 @@
 #define PROBE_MISSES	   3	  /* in a row: down */
 #define PROBE_GOOD	   3	  /* answers in a row: up again */
 #define PROBE_BURST	   64	  /* probes of one tick */
+#define REGROUP_US	   400000
 #define WINDOW		   256	  /* probes that the loss ratio looks back on */
 
 const char *path_state_str(enum path_state s)
@@ -55,6 +56,38 @@ static bool has_stranded(const struct peer *p)
 	return false;
 }
 
+static bool all_down(const struct peer *p)
+{
+	for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
+		if (pp->state != PATH_STATE_DOWN)
+			return false;
+	return true;
+}
+
+/*
+ * After an outage of the peer itself (a restart) its paths come back within moments of each other: flows wait for
+ * their own, instead of crowding on the first one and moving back.
+ */
+static void came_up(struct peer_path *pp)
+{
+	struct peer *p = pp->peer;
+
+	if (p->outage) {
+		p->outage = false;
+		p->regroup_us = control_now_us() + REGROUP_US;
+	}
+	if (!p->regroup_us)
+		moves_path_up(pp);
+}
+
+static void regroup(struct peer *p)
+{
+	p->regroup_us = 0;
+	for (struct peer_path *pp = p->paths; pp && has_stranded(p); pp = pp->next)
+		if (pp->state == PATH_STATE_UP)
+			moves_path_up(pp);
+}
+
 static void set_state(struct peer_path *pp, enum path_state state)
 {
 	enum path_state old = pp->state;
@@ -67,6 +100,8 @@ static void set_state(struct peer_path *pp, enum path_state state)
 	fp[8] = '\0';
 	if (state == PATH_STATE_DOWN) {
 		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows ? ", its flows move" : "");
+		if (all_down(pp->peer))
+			pp->peer->outage = true;
 		moves_path_died(pp);
 		if (pp->peer->set)
 			path_set_look(pp->peer->set);
@@ -74,7 +109,7 @@ static void set_state(struct peer_path *pp, enum path_state state)
 		if (old == PATH_STATE_DOWN)
 			log_info("path %s to %s is up again", fp, pp->peer->text);
 		if (old == PATH_STATE_DOWN || has_stranded(pp->peer))
-			moves_path_up(pp);
+			came_up(pp);
 	}
 }
 
@@ -197,6 +232,8 @@ static void on_tick(uv_timer_t *t)
 
 	HASH_ITER(hh, c->peers, p, next) {
 		busy |= p->flows && p->paths;
+		if (p->regroup_us && now_us >= p->regroup_us)
+			regroup(p);
 		for (struct peer_path *pp = p->paths, *pp_next; pp; pp = pp_next) {
 			pp_next = pp->next;
 			if (pp->gone && !pp->flows) {
