@@ -107,6 +107,7 @@ local f = {
 	kind = ProtoField.uint8("shila.kind", "Kind", base.DEC, kinds),
 	proto = ProtoField.uint8("shila.inner.proto", "Inner protocol", base.DEC, protocols),
 	path_mtu = ProtoField.uint16("shila.path_mtu", "Path MTU"),
+	born = ProtoField.uint16("shila.born", "Flow made at (ms, low 16 bits)"),
 	src = ProtoField.string("shila.inner.src", "Inner source"),
 	dst = ProtoField.string("shila.inner.dst", "Inner destination"),
 	src_port = ProtoField.uint16("shila.inner.src_port", "Inner source port"),
@@ -547,6 +548,7 @@ frames[OPEN] = {
 	tree = function(tvb, at, len, h, r, tree)
 		name_tree(tvb, at, h, tree)
 		tree:add(f.path_mtu, tvb(at + 18, 2))
+		tree:add(f.born, tvb(at + 30, 2))
 		tree:add(f.kind, tvb(at + 20, 1))
 		tree:add(f.proto, tvb(at + 21, 1))
 		tree:add(f.src, tvb(at + 32, h.n), h.src)

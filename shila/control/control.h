@@ -226,6 +226,8 @@ struct ctl_flow {
 	bool has_token;
 	uint32_t isn;		     /* of the SYN, to tell a repeated one from a new one */
 	uint64_t created_ms, deadline_ms;
+	uint16_t born_ms;	     /* as the client's OPENs say; at the server, if it came since the start */
+	bool born_known;
 	unsigned int opens;	     /* OPENs sent; at the server: received */
 	uint64_t open_sent_us;
 	uint32_t rto_ms;

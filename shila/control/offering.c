@@ -12,6 +12,7 @@
 /* No answer for now: no memory, or its place is not free. The client repeats its OPEN, and may have more luck. */
 #define REASON_SILENT REASON_MAX
 
+#define OVERTAKEN_MS	  30000 /* no packet is under way for longer; within half of the range of born_ms */
 #define DATAGRAM_ALIVE_MS 2000 /* heard since: an OPEN with the same ports does not replace it */
 
 static void reject(struct control *c, const struct arrival *a, const struct flow_name *to,
@@ -271,6 +272,13 @@ static bool must_stay(struct ctl_flow *old, const struct frame_open *o, uint8_t 
 	return true;
 }
 
+/* Was this OPEN sent before that of the flow that has its 4-tuple? Then it was overtaken on the way. */
+static bool overtaken(const struct ctl_flow *old, const struct frame_open *o)
+{
+	return old->server && old->born_known &&
+	       control_now_ms(old->control) - old->created_ms < OVERTAKEN_MS && (int16_t)(o->born_ms - old->born_ms) < 0;
+}
+
 static uint32_t syn_seq(const struct frame_open *o)
 {
 	struct rd body = rd_init(o->body, o->body_len);
@@ -305,7 +313,7 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 		return NULL;
 	}
 	old = flow_by_key(c, &key);
-	if (old && must_stay(old, o, a->pkt.traffic_class)) {
+	if (old && (overtaken(old, o) || must_stay(old, o, a->pkt.traffic_class))) {
 		limits_pool_put(c, peer, &key.remote);
 		c->drops[VERDICT_IN_USE]++;
 		*reason = REASON_SILENT;
@@ -335,6 +343,8 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	f->client = o->src;
 	f->tun = ingress_tun(c);
 	f->epoch = o->epoch;
+	f->born_ms = o->born_ms;
+	f->born_known = true;
 	f->peer = peer;
 	limits_count(f);
 	if (!f->tcp)
@@ -584,6 +594,7 @@ void offering_timer(struct ctl_flow *f)
 		offering_confirmed(f); /* the worker heard the client */
 		return;
 	}
+	offering_ended(f, REASON_NONE);
 	flow_step(f, FLOW_EV_EXPIRED);
 	flow_free(f);
 }

@@ -97,6 +97,7 @@ static void send_open(struct ctl_flow *f)
 		.proto = f->key.proto,
 		.epoch = f->epoch,
 		.path_mtu = f->path->path->mtu_bytes,
+		.born_ms = (uint16_t)f->created_ms,
 		.src = f->key.local,
 		.dst = f->conn->route->as,
 		.src_port = f->key.local_port,

@@ -166,7 +166,7 @@ int frame_parse_open(struct rd *r, struct frame_open *out)
 	o.src_port = rd_be16(r);
 	o.dst_port = rd_be16(r);
 	o.body_len = rd_be16(r);
-	rd_skip(r, 2);
+	o.born_ms = rd_be16(r);
 	if (addr_len != 4 && addr_len != 16)
 		return -EBADMSG;
 	o.src.len = o.dst.len = addr_len;
@@ -195,7 +195,7 @@ int frame_build_open(uint8_t *buf, size_t cap, const struct frame_open *o)
 	wr_be16(&w, o->src_port);
 	wr_be16(&w, o->dst_port);
 	wr_be16(&w, o->body_len);
-	wr_be16(&w, 0);
+	wr_be16(&w, o->born_ms);
 	wr_copy(&w, o->src.b, o->src.len);
 	wr_copy(&w, o->dst.b, o->src.len);
 	if (o->body_len)

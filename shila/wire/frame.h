@@ -104,6 +104,7 @@ struct frame_open {
 	uint8_t proto;		/* inner IP protocol */
 	uint8_t epoch;		/* of the flow, 0 at first; builders also put it into the frame header */
 	uint16_t path_mtu;	/* SCION MTU of the path that it came on */
+	uint16_t born_ms;	/* when the flow was made, by the sender's clock: low 16 bits */
 	struct ip_addr src, dst; /* same family; dst unspecified (zeros): the receiver's ingress address */
 	uint16_t src_port, dst_port; /* ICMP: identifier in both */
 	const uint8_t *body;	/* TCP: thin header, options, TFO payload of the SYN; else an IP packet */

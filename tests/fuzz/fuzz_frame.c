@@ -75,7 +75,7 @@ static void check_open(struct rd *r, const struct frame_hdr *h)
 	MUST(!frame_parse_open(r, &b));
 	MUST(same_name(a.from, b.from) && a.kind == b.kind && a.proto == b.proto &&
 	     a.epoch == b.epoch);
-	MUST(a.path_mtu == b.path_mtu && a.src_port == b.src_port && a.dst_port == b.dst_port);
+	MUST(a.path_mtu == b.path_mtu && a.born_ms == b.born_ms && a.src_port == b.src_port && a.dst_port == b.dst_port);
 	MUST(ip_addr_eq(&a.src, &b.src) && ip_addr_eq(&a.dst, &b.dst) && a.src.len == a.dst.len);
 	MUST(a.body_len == b.body_len && !memcmp(a.body, b.body, a.body_len));
 }

@@ -102,7 +102,7 @@ def udp_packet(src, dst, src_port, dst_port, data):
     return ip_packet(src, dst, 17, struct.pack(">HHHH", src_port, dst_port, 8 + len(data), 0) + data, 6)
 
 
-def open_frame(name, about, src, dst, ports, kind, proto, body, mtu=1472, epoch=0):
+def open_frame(name, about, src, dst, ports, kind, proto, body, mtu=1472, epoch=0, born=40321):
     f = Frame(name, about).header(OPEN, "OPEN", epoch=epoch)
     f.from_name(CLIENT).be("H", f"MTU of the path: {mtu}", mtu)
     words = {MAIN: "main flow", SUB: "subflow", PLAIN: "plain TCP", DGRAM: "datagrams"}
@@ -112,7 +112,7 @@ def open_frame(name, about, src, dst, ports, kind, proto, body, mtu=1472, epoch=
     f.be("BBBB", f"{words[kind]}; protocol {proto}; addresses of {len(src)} bytes; epoch {epoch}", kind, proto,
          len(src), epoch)
     f.be("HH", f"ports {ports[0]}, {ports[1]}", *ports)
-    f.be("HH", f"body of {len(inner.data)} bytes; reserved", len(inner.data), 0)
+    f.be("HH", f"body of {len(inner.data)} bytes; made at ..{born} ms", len(inner.data), born)
     f.add(src, "inner source").add(dst, "inner destination" if any(dst) else "the receiver's ingress address")
     for data, comment in inner.lines:
         f.add(data, comment)

@@ -228,6 +228,7 @@ static void test_open(void)
 		CHECK("epoch, in the frame header too",
 		      o.epoch == rows[i].epoch && h.epoch == o.epoch);
 		CHECK("MTU", o.path_mtu == rows[i].mtu);
+		CHECK("born", o.born_ms == 40321);
 		CHECK("ports", o.src_port == rows[i].src_port && o.dst_port == rows[i].dst_port);
 		CHECK("source", ip_addr_eq(&o.src, &src));
 		CHECK("destination", ip_addr_eq(&o.dst, &dst));
