@@ -80,6 +80,7 @@ struct peer_path {
 	uint32_t flows;
 	uint32_t sent, answered;  /* probes, for the loss ratio; halved now and then */
 	unsigned int misses;	  /* in a row */
+	unsigned int excused;	  /* in a row: missed, but data came on it */
 	unsigned int good;	  /* answers in a row since it was down */
 	uint32_t probe_id;	  /* outstanding, 0: none */
 	uint64_t probe_sent_us;

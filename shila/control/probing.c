@@ -17,8 +17,10 @@
 #define PROBE_QUIET_US	   30000000 /* a peer without flows */
 #define PROBE_DOWN_US	   200000
 #define PROBE_TIMEOUT_MIN_US 100000
+#define PROBE_TIMEOUT_MAX_US 2000000
 #define PROBE_TIMEOUT_UNKNOWN_US 500000
 #define PROBE_MISSES	   3	  /* in a row: down */
+#define PROBE_EXCUSED	   10	  /* in a row, unanswered while data came */
 #define PROBE_GOOD	   3	  /* answers in a row: up again */
 #define PROBE_BURST	   64	  /* probes of one tick */
 #define REGROUP_US	   400000
@@ -119,7 +121,7 @@ static uint64_t timeout_us(const struct peer_path *pp)
 
 	if (!pp->srtt_us)
 		return PROBE_TIMEOUT_UNKNOWN_US;
-	return us < PROBE_TIMEOUT_MIN_US ? PROBE_TIMEOUT_MIN_US : us;
+	return us < PROBE_TIMEOUT_MIN_US ? PROBE_TIMEOUT_MIN_US : us > PROBE_TIMEOUT_MAX_US ? PROBE_TIMEOUT_MAX_US : us;
 }
 
 /* DATA that came on the path since the probe was sent is as good as an answer. */
@@ -146,7 +148,9 @@ static void missed(struct control *c, struct peer_path *pp)
 {
 	pp->probe_id = 0;
 	pp->good = 0;
-	if (heard_since(c, pp, pp->probe_sent_us)) {
+	/* What came proves one direction only: it excuses some probes that were lost, not all of them. */
+	if (pp->excused < PROBE_EXCUSED && heard_since(c, pp, pp->probe_sent_us)) {
+		pp->excused++;
 		pp->misses = 0;
 		return;
 	}
@@ -166,8 +170,10 @@ static void answered(struct peer_path *pp, uint64_t rtt_us)
 {
 	uint32_t rtt = rtt_us < UINT32_MAX ? (uint32_t)rtt_us : UINT32_MAX;
 
-	/* RFC 6298 */
-	if (!pp->srtt_us) {
+	/* RFC 6298; but not the time for which this process was stopped, which would be the time-out from then on */
+	if (rtt_us > PROBE_TIMEOUT_MAX_US) {
+		log_debug("a PROBE was answered after %llu ms: not taken for the RTT", (unsigned long long)rtt_us / 1000);
+	} else if (!pp->srtt_us) {
 		pp->srtt_us = rtt;
 		pp->var_us = rtt / 2;
 	} else {
@@ -177,7 +183,7 @@ static void answered(struct peer_path *pp, uint64_t rtt_us)
 		pp->srtt_us = (uint32_t)((7ull * pp->srtt_us + rtt) / 8);
 	}
 	pp->answered++;
-	pp->misses = 0;
+	pp->misses = pp->excused = 0;
 	pp->good++;
 	pp->heard_us = control_now_us();
 	if (pp->state != PATH_STATE_DOWN || pp->good >= PROBE_GOOD)
