@@ -66,6 +66,15 @@ void announcing_move(struct ctl_flow *f)
 	announcing_timer(f);
 }
 
+/* A FIN that was seen here may be lost on the old path: who lingers tells of its move, too. */
+static void rest(struct ctl_flow *f)
+{
+	if (f->state == FLOW_LINGER)
+		flow_timer(f, f->control->cfg->limits.linger_s * 1000ull);
+	else
+		parking_rest(f);
+}
+
 void announcing_timer(struct ctl_flow *f)
 {
 	unsigned int sent = ANNOUNCE_TIMES - f->announce_left;
@@ -73,13 +82,13 @@ void announcing_timer(struct ctl_flow *f)
 	if (sent && followed(f))
 		f->announce_left = 0;
 	if (!f->announce_left) {
-		parking_rest(f);
+		rest(f);
 		return;
 	}
 	announcing_alive(f);
 	f->announce_left--;
 	if (!f->announce_left)
-		parking_rest(f);
+		rest(f);
 	else
 		flow_timer(f, (uint64_t)ANNOUNCE_MS << (sent > 2 ? sent - 2 : 0));
 }

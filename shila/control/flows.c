@@ -361,6 +361,7 @@ static void leave_lingering(struct ctl_flow *f)
 static void linger(struct ctl_flow *f)
 {
 	leave_lingering(f);
+	f->announce_left = 0;
 	f->lingers = true;
 	f->control->num_lingering[f->worker]++;
 	DL_APPEND2(f->control->lingering[f->worker], f, linger_prev, linger_next);
@@ -507,6 +508,10 @@ static void on_timer(uv_timer_t *t)
 			parking_timer(f);
 		break;
 	case FLOW_LINGER:
+		if (f->announce_left) {
+			announcing_timer(f);
+			break;
+		}
 		flow_step(f, FLOW_EV_EXPIRED);
 		flow_free(f);
 		break;

@@ -53,10 +53,7 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 		log_info("%s: moved to a path of %u link%s, MTU %u (move %u)", flow_str(f, text),
 			 pp->path->num_hops / 2u, pp->path->num_hops == 2 ? "" : "s", pp->path->mtu_bytes,
 			 f->path_changes);
-	if (f->state == FLOW_LINGER)
-		announcing_alive(f); /* its timer goes on */
-	else
-		announcing_move(f);
+	announcing_move(f);
 }
 
 void moves_path_died(struct peer_path *pp)
@@ -280,20 +277,15 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		worker_asked_done(c->workers[f->worker], f->slot);
 		return;
 	}
-	if (!newer) {
-		/*
-		 * Other bytes of the same path: unless they are old. Another path: both sides moved at once,
-		 * or the client changed it while it opened the flow; what TCP vouches for is followed.
-		 */
-		if (f->tmpl && (moves_same_interfaces(t->path, f->tmpl->path) ?
-					t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s :
-					vouched)) {
+	/* Other bytes of the same path: unless they are old; then the worker asks again, but not with every segment. */
+	if (!newer && f->tmpl && moves_same_interfaces(t->path, f->tmpl->path)) {
+		if (t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s)
 			adopt(f, t, f->epoch);
-		} else {
-			tmpl_put(t); /* no answer: the worker asks again, but not with every segment */
-		}
+		else
+			tmpl_put(t);
 		return;
 	}
+	/* A newer epoch; or both sides moved at once, or the client changed the path while it opened the flow. */
 	if (vouched)
 		adopt(f, t, h->epoch);
 	else
@@ -310,7 +302,7 @@ bool moves_probe_reply(struct control *c, const struct peer *from, const struct 
 		return false;
 	t = tmpl_get(f->move_tmpl);
 	moves_forget_probe(f);
-	if ((int8_t)(f->move_epoch - f->epoch) > 0) {
+	if ((int8_t)(f->move_epoch - f->epoch) >= 0) {
 		adopt(f, t, f->move_epoch);
 		flow_send_alive(f); /* else the other side goes on announcing: we may have no data for it */
 	} else {
