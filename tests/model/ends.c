@@ -132,7 +132,8 @@ void end_start(int n)
 	configure(n);
 	sim_loop_init(&e->loop, n);
 	e->workers = params.workers[n];
-	e->boots++;
+	if (e->boots++ && !rng_below(&sim_rng, 3))
+		e->ports ^= 1; /* its state is lost, and its ports with it */
 	e->s = (struct control_setup){
 		.loop = &e->loop, .cfg = e->cfg, .num_workers = e->workers, .num_tuns = NUM_TUNS, .tun_fds = e->fds,
 		.boot_id = rng_next(&product_rng), .source = sim_source(n), .local = *sim_addr(n),
@@ -140,7 +141,7 @@ void end_start(int n)
 	e->s.as.ia = e->s.local.ia;
 	e->s.as.mtu_bytes = PATH_MTU;
 	for (unsigned int w = 0; w < e->workers; w++) {
-		e->s.worker_ports[w] = (uint16_t)(31000 + 10 * (e->boots % 2) + w); /* others after a restart */
+		e->s.worker_ports[w] = (uint16_t)(31000 + 10 * e->ports + w);
 		e->s.worker_fds[w] = sim_socket(n, e->s.worker_ports[w]);
 	}
 	e->s.contact_fd = sim_socket(n, 31654);
@@ -200,7 +201,7 @@ void ends_up(const struct end_params *p)
 	net_forget();
 	live_tmpls = live_paths = 0;
 	for (int n = 0; n < NUM_ENDS; n++) {
-		ends[n].boots = 0;
+		ends[n].boots = ends[n].ports = 0;
 		end_start(n);
 	}
 }
@@ -252,6 +253,34 @@ static long peer_tmpls(const struct control *c)
 			return false;                                                              \
 		}                                                                                  \
 	} while (0)
+
+/* What is counted is what there is, at any time. */
+void ends_agree(void)
+{
+	for (int n = 0; n < NUM_ENDS; n++) {
+		struct control *c = ends[n].c;
+
+		for (struct peer *p = c ? c->peers : NULL; p; p = p->hh.next) {
+			uint32_t flows = 0, half_open = 0;
+
+			for (struct ctl_flow *f = c->by_key; f; f = f->by_key.next) {
+				flows += f->peer == p;
+				half_open += f->peer == p && f->server && !f->confirmed && f->state < FLOW_LINGER;
+			}
+			if (p->flows != flows || p->use.half_open != half_open)
+				sim_fail("%s: %u flows and %u half-open ones are counted, there are %u and %u",
+					 n ? "right" : "left", p->flows, p->use.half_open, flows, half_open);
+			for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
+				flows = 0;
+				for (struct ctl_flow *f = c->by_key; f; f = f->by_key.next)
+					flows += f->path == pp;
+				if (pp->flows != flows)
+					sim_fail("%s: a path counts %u flows, there are %u", n ? "right" : "left",
+						 pp->flows, flows);
+			}
+		}
+	}
+}
 
 static bool end_clean(int n, char *why, size_t len)
 {

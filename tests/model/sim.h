@@ -102,6 +102,7 @@ extern struct net net;
 extern struct sim_path sim_paths[NUM_PATHS];
 
 extern const struct scion_addr *sim_addr(int end);
+void sim_path_keep_down(int path); /* net_reset() leaves it so; -1: none */
 void net_reset(void); /* fair, all paths up */
 void net_forget(void); /* what is under way is lost */
 unsigned int net_in_flight(void);
@@ -204,7 +205,7 @@ struct end {
 	struct control_setup s;
 	int fds[4][CONFIG_MAX_WORKERS];
 	unsigned int workers;
-	uint64_t boots;
+	uint64_t boots, ports;
 };
 
 extern struct end ends[NUM_ENDS];
@@ -221,6 +222,7 @@ void end_stop(int end);	   /* as by SIGINT: CLOSE for every flow */
 void end_start(int end);
 /* Nothing is left of what was: tells what is. @tcp_only: DATAGRAM flows may still be idle. */
 bool ends_clean(char *why, size_t len);
+void ends_agree(void);
 unsigned int ends_flows(void);
 
 

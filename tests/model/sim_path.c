@@ -241,10 +241,18 @@ uint64_t path_source_rejected(const struct path_source *ps)
 	return 0;
 }
 
+static int kept_down = -1;
+
+void sim_path_keep_down(int path)
+{
+	kept_down = path;
+}
+
 void sim_paths_reset(void)
 {
 	for (int p = 0; p < NUM_PATHS; p++) {
-		sim_paths[p].down[LEFT] = sim_paths[p].down[RIGHT] = false;
+		if (p != kept_down)
+			sim_paths[p].down[LEFT] = sim_paths[p].down[RIGHT] = false;
 		sim_paths[p].delay_us = shapes[p].delay_us;
 		sim_paths[p].mtu = shapes[p].mtu;
 		if (!sim_paths[p].seg_id)

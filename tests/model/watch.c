@@ -17,9 +17,15 @@ struct opened { /* a flow that the other end opened here */
 	bool used, heard, rejected;
 };
 
+struct epoch { /* of the newest DATA to a flow */
+	struct flow_name to;
+	uint8_t epoch;
+};
+
 struct watch_counts watch_counts[NUM_ENDS], watch_total;
 
 static struct opened opened[NUM_ENDS][MAX_NAMES];
+static struct epoch epochs[NUM_ENDS][MAX_NAMES];
 static uint32_t used_at[NUM_ENDS][MAX_NAMES], num_used[NUM_ENDS];
 
 const char *watch_type(uint8_t type)
@@ -62,8 +68,19 @@ static struct opened *by_server(int end, const struct flow_name *n)
 	return NULL;
 }
 
+/* A worker sends DATA, and its flow only moves forward. */
+static void check_epoch(int end, const struct frame_hdr *h)
+{
+	struct epoch *e = &epochs[end][(h->to.id * 0x9E3779B1u ^ h->to.tag) % MAX_NAMES];
+
+	if (e->to.id == h->to.id && e->to.tag == h->to.tag && (int8_t)(h->epoch - e->epoch) < 0)
+		sim_fail("a flow that was at epoch %u went back to %u", e->epoch, h->epoch);
+	*e = (struct epoch){ h->to, h->epoch };
+}
+
 void watch_reset(int end)
 {
+	memset(epochs[end], 0, sizeof(epochs[end]));
 	for (uint32_t i = 0; i < num_used[end]; i++)
 		opened[end][used_at[end][i]].used = false;
 	num_used[end] = 0;
@@ -94,6 +111,7 @@ void watch_sent(int end, const struct scion_pkt *pkt, const struct scion_udp *ud
 	struct rd r = rd_init(udp->data, udp->len);
 	struct frame_hdr h;
 	struct opened *o = NULL;
+	struct thin_tcp thin;
 
 	if (frame_parse_hdr(&r, &h) < 0) {
 		sim_fail("a frame that is none was sent");
@@ -141,6 +159,12 @@ void watch_sent(int end, const struct scion_pkt *pkt, const struct scion_udp *ud
 		}
 		break;
 	case FRAME_DATA:
+		if (frame_parse_thin(&r, &thin) < 0)
+			sim_fail("DATA that is none was sent");
+		else if (!(thin.flags & TCP_SYN)) /* that is control's */
+			check_epoch(end, &h);
+		o = by_client(end, &h.to, false);
+		break;
 	case FRAME_DATAGRAM:
 	case FRAME_ALIVE:
 		o = by_client(end, &h.to, false);
