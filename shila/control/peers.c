@@ -150,6 +150,8 @@ bool peer_has_port(const struct peer *p, uint16_t port)
  */
 void peer_doubt(struct peer *p)
 {
+	if (!p->ask_boot_id)
+		p->hello_cookie = 0; /* what was asked before may be answered by who it was before */
 	p->ask_boot_id = true;
 }
 
