@@ -6,7 +6,6 @@
  */
 #include "tests/model/sim.h"
 
-#include "shila/io/sock_diag.h"
 #include "shila/io/underlay.h"
 #include "shila/wire/scmp.h"
 
@@ -513,17 +512,4 @@ void sim_tun_give(int end, uint8_t tun, unsigned int worker, const struct vnet_h
 		push(&fds[i], p);
 		return;
 	}
-}
-
-/* ---- sockets of the local kernel: nobody can be asked, so that time alone ends what is forgotten ---- */
-
-int sock_diag_tcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
-		  const struct ip_addr *remote, uint16_t remote_port)
-{
-	(void)d;
-	(void)local;
-	(void)local_port;
-	(void)remote;
-	(void)remote_port;
-	return -EOPNOTSUPP;
 }
