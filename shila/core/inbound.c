@@ -445,8 +445,11 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 		atomic_store_explicit(&f->stats.rx_epoch, h.epoch, memory_order_relaxed);
 	if (h.type == FRAME_DATA)
 		return take_data(in, f, pkt, &h, &r, wire, now_ms);
-	atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
-	f->hot->last_s = (uint32_t)(now_ms / 1000);
+	/* That the other side is there is no traffic: renewals would keep an idle flow from being parked. */
+	if (h.type != FRAME_ALIVE || !flow_counter(&f->stats.rx_ms)) {
+		atomic_store_explicit(&f->stats.rx_ms, now_ms, memory_order_relaxed);
+		f->hot->last_s = (uint32_t)(now_ms / 1000);
+	}
 	heard(f);
 	if (h.type == FRAME_ALIVE)
 		return f->slow || (int8_t)(h.epoch - f->epoch) > 0 || (f->server && renewed(pkt, f->tmpl)) ?
