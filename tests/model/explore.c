@@ -10,7 +10,7 @@
  * --exhaustive K: instead of random ones all ways in which the first K frames of a connection can be delivered,
  * lost, doubled or overtaken, for each of a few kinds of connections.
  */
-#include "tests/model/sim.h"
+#include "tests/model/plan.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -22,8 +22,6 @@
 #define GROUP	    64 /* schedules with one pair of ends */
 #define DRAIN_EVERY 4 /* schedules, then DATAGRAM flows have to end, too */
 #define BOUND_US    (90 * SEC) /* in a fair network everything is over by then */
-#define MAX_FAULTS  16
-#define MAX_FRAMES  8  /* --exhaustive */
 
 bool sim_failed, sim_verbose;
 
@@ -45,8 +43,8 @@ static struct {
 } now;
 
 static struct {
-	uint64_t schedules, conns, finished, refused, reset, restarts, moves, followed, renewals, unknowns, faults, late_drain;
-	uint64_t lost_state, stranded, failures;
+	uint64_t schedules, conns, finished, refused, reset, restarts, moves, followed, renewals, unknowns, late_drain;
+	uint64_t stranded, failures;
 } total;
 
 /* ---- failures and trace ---- */
@@ -104,437 +102,11 @@ void log_line(enum log_level level, const char *fmt, ...)
 	sim_trace("log: %s", text);
 }
 
-/* ---- faults ---- */
-
-enum fault_kind {
-	FAULT_PATH_DOWN, /* one way or both */
-	FAULT_PATH_UP,
-	FAULT_RENEW,
-	FAULT_EXPIRE,
-	FAULT_DELAY,	 /* the path gets another delay: all that is behind overtakes, or is overtaken */
-	FAULT_CRASH,
-	FAULT_STOP,
-	FAULT_START,
-	FAULT_SOURCE,
-	FAULT_KINDS
-};
-
-struct mishap {
-	uint64_t at_us;
-	enum fault_kind kind;
-	int end, path;
-	unsigned int arg;
-	uv_timer_t timer;
-};
-
-static struct mishap faults[MAX_FAULTS];
-static unsigned int num_faults;
-
-static void lost_state(void)
-{
-	for (unsigned int i = 0; i < num_conns; i++)
-		conns[i].lost_state = true;
-	total.lost_state++;
-}
-
-static void add_fault(uint64_t at_us, enum fault_kind kind, int end, int path, unsigned int arg);
-
-static void do_fault(uv_timer_t *t)
-{
-	struct mishap *f = t->data;
-	struct sim_path *p = &sim_paths[f->path];
-
-	total.faults++;
-	switch (f->kind) {
-	case FAULT_PATH_DOWN:
-		sim_trace("path %d down, ways %u", f->path, f->arg & 3);
-		p->down[LEFT] = f->arg & 1;
-		p->down[RIGHT] = f->arg & 2;
-		p->tells = f->arg & 4;
-		return;
-	case FAULT_PATH_UP:
-		sim_trace("path %d up", f->path);
-		p->down[LEFT] = p->down[RIGHT] = false;
-		return;
-	case FAULT_RENEW:
-		sim_trace("path %d has new bytes", f->path);
-		sim_path_renew(f->path);
-		return;
-	case FAULT_EXPIRE:
-		sim_trace("path %d expires", f->path);
-		sim_path_expire(f->path);
-		return;
-	case FAULT_DELAY:
-		p->delay_us = f->arg * MS;
-		return;
-	case FAULT_CRASH:
-	case FAULT_STOP:
-		if (!ends[f->end].c)
-			return;
-		lost_state();
-		if (f->kind == FAULT_CRASH)
-			end_crash(f->end);
-		else
-			end_stop(f->end);
-		return;
-	case FAULT_START:
-		if (!ends[f->end].c)
-			end_start(f->end);
-		return;
-	case FAULT_SOURCE:
-		sim_source_mood[f->end] = (enum source_mood)f->arg;
-		return;
-	case FAULT_KINDS:
-		return;
-	}
-}
-
-static void add_fault(uint64_t at_us, enum fault_kind kind, int end, int path, unsigned int arg)
-{
-	static bool up;
-	struct mishap *f;
-
-	for (unsigned int i = 0; !up && i < MAX_FAULTS; i++) {
-		uv_timer_init(sim_world(), &faults[i].timer);
-		faults[i].timer.data = &faults[i];
-	}
-	up = true;
-	if (num_faults == MAX_FAULTS)
-		return;
-	f = &faults[num_faults++];
-	f->at_us = at_us;
-	f->kind = kind;
-	f->end = end;
-	f->path = path;
-	f->arg = arg;
-	sim_timer_us(&f->timer, do_fault, at_us);
-}
-
-/* ---- connections ---- */
-
-static uint32_t next_conn = 1;
-static uint16_t next_port = 20000;
-
-static void start_conn(uv_timer_t *t)
-{
-	struct conn_plan *p = t->data;
-
-	if (p->started)
-		return;
-	if (p->main && p->main->outcome != RUNNING)
-		return; /* nothing to join any more */
-	sim_trace("conn %u starts", p->id);
-	if (p->kind == CONN_UDP)
-		udp_start(p);
-	else
-		tcp_start(p);
-}
-
-static void forget_conns(void)
-{
-	static bool up;
-
-	for (unsigned int i = 0; i < MAX_CONNS; i++) {
-		if (!up)
-			uv_timer_init(sim_world(), &conns[i].timer);
-		uv_timer_stop(&conns[i].timer);
-	}
-	up = true;
-	num_conns = 0;
-	tcp_reset_all();
-}
-
-static struct conn_plan *add_conn(int client, enum conn_kind kind)
-{
-	struct conn_plan *p;
-
-	if (num_conns == MAX_CONNS)
-		abort();
-	p = &conns[num_conns++];
-	memset(p, 0, offsetof(struct conn_plan, timer));
-	p->timer.data = p;
-	p->timer.timer_cb = start_conn;
-	p->id = next_conn++;
-	p->client = client;
-	p->kind = kind;
-	p->tun = 1;
-	p->client_port = next_port++;
-	if (next_port > 60000)
-		next_port = 20000;
-	p->server_port = kind == CONN_UDP ? 53 : 80;
-	p->bytes[0] = p->bytes[1] = 100;
-	p->segment = 500;
-	p->closes[0] = p->closes[1] = true;
-	for (int i = 0; i < 8; i++)
-		p->key[i] = (uint8_t)rng_next(&sim_rng);
-	return p;
-}
-
-static struct conn_plan *random_conn(uint64_t within_us)
-{
-	struct rng *r = &sim_rng;
-	static const enum conn_kind kinds[] = { CONN_PLAIN, CONN_MAIN, CONN_MAIN, CONN_UDP };
-	struct conn_plan *p = add_conn((int)rng_below(r, 2), kinds[rng_below(r, 4)]);
-	static const uint16_t segments[] = { 100, 400, 1200, 1400 };
-	static const uint64_t accepts[] = { 0, 500, 3 * MS, 50 * MS, 1500 * MS };
-
-	p->start_us = rng_next(r) % (within_us + 1);
-	p->segment = segments[rng_below(r, 4)];
-	p->bytes[0] = rng_below(r, 3) ? rng_below(r, 3u * p->segment) : 0;
-	p->bytes[1] = rng_below(r, 3) ? rng_below(r, 3u * p->segment) : 0;
-	p->accept_us = accepts[rng_below(r, 5)];
-	p->speak_us[0] = rng_below(r, 3) ? 0 : rng_next(r) % SEC;
-	p->speak_us[1] = rng_below(r, 3) ? 0 : rng_next(r) % (3 * SEC);
-	p->closes[0] = rng_below(r, 2);
-	p->closes[1] = !p->closes[0] || rng_below(r, 2);
-	p->abort = !rng_below(r, 12);
-	if (p->kind == CONN_UDP) {
-		p->udp_count = 1 + rng_below(r, 3);
-		p->bytes[0] = rng_below(r, 4) ? rng_below(r, 1000) : 1500; /* that is in two parts */
-		p->bytes[1] = rng_below(r, 4) ? rng_below(r, 1000) : 1500;
-	} else if (!rng_below(r, 16)) {
-		p->closed_port = true;
-		p->server_port = rng_below(r, 2) ? 81 : 82; /* nobody listens; not served */
-	}
-	return p;
-}
-
-static void add_joins(struct conn_plan *p)
-{
-	struct rng *r = &sim_rng;
-	unsigned int n = rng_below(r, 4);
-
-	for (unsigned int i = 0; i < n && num_conns < MAX_CONNS - 2; i++) {
-		struct conn_plan *j = add_conn(p->client, CONN_JOIN);
-
-		j->main = p;
-		j->tun = (uint8_t)(2 + i % 2);
-		j->surplus = i == 2; /* three paths are planned */
-		j->start_us = rng_below(r, 2) ? rng_next(r) % (200 * MS) : 0;
-		j->bytes[0] = rng_below(r, 1500);
-		j->bytes[1] = rng_below(r, 1500);
-		j->accept_us = rng_below(r, 4) ? 0 : 5 * MS;
-	}
-}
-
-static void start_all(void)
-{
-	for (unsigned int i = 0; i < num_conns; i++)
-		if (!conns[i].main && !conns[i].after)
-			sim_timer_us(&conns[i].timer, start_conn, conns[i].start_us);
-}
-
-/* ---- random schedules ---- */
-
-static bool clean_net; /* nothing is lost: nothing may be refused or reset */
-
-static uint64_t plan_network(void)
-{
-	struct rng *r = &sim_rng;
-	uint64_t chaos = 200 * MS + rng_next(r) % (rng_below(r, 4) ? 2 * SEC : 5 * SEC);
-	static const uint32_t losses[] = { 0, 20, 150, 400, 700 };
-
-	net.fair = false;
-	clean_net = false;
-	switch (rng_below(r, 8)) {
-	case 0: /* nothing but reordering */
-		clean_net = true;
-		net.jitter_us = rng_below(r, 3) * 20 * MS;
-		net.dup = rng_below(r, 2) * 100;
-		break;
-	case 1:
-		net.loss = losses[rng_below(r, 5)];
-		break;
-	case 2:
-		net.dup = 500;
-		net.late = 200;
-		net.late_us = 3 * SEC;
-		break;
-	case 3: /* late enough to outlive its connection */
-		net.dup = 300;
-		net.late = 300;
-		net.late_us = 6 * SEC;
-		net.loss = losses[rng_below(r, 3)];
-		break;
-	case 4: /* certain frames */
-		for (int i = 0; i < 3; i++)
-			net.drop_first[3 + rng_below(r, 5)] = (uint8_t)(1 + rng_below(r, 3));
-		for (int i = 0; i < 2; i++)
-			net.delay_first[1 + rng_below(r, 12)] = (uint8_t)(1 + rng_below(r, 3));
-		net.late_us = SEC;
-		break;
-	default:
-		net.loss = losses[rng_below(r, 4)];
-		net.dup = rng_below(r, 2) * 100;
-		net.jitter_us = rng_below(r, 2) * 50 * MS;
-		net.late = rng_below(r, 2) * 50;
-		net.late_us = 2 * SEC;
-	}
-	return chaos;
-}
-
-static void plan_faults(uint64_t chaos)
-{
-	struct rng *r = &sim_rng;
-	unsigned int n = clean_net ? 0 : rng_below(r, 5);
-
-	for (unsigned int i = 0; i < n; i++) {
-		uint64_t at = rng_next(r) % chaos;
-		int end = (int)rng_below(r, 2), path = (int)rng_below(r, NUM_PATHS);
-
-		switch (rng_below(r, 10)) {
-		case 0:
-		case 1:
-		case 2:
-			add_fault(at, FAULT_PATH_DOWN, end, path, 1 + rng_below(r, 7));
-			add_fault(at + rng_next(r) % (2 * SEC), FAULT_PATH_UP, end, path, 0);
-			break;
-		case 3: /* all at once */
-			for (path = 0; path < NUM_PATHS; path++)
-				add_fault(at + rng_next(r) % (100 * MS), FAULT_PATH_DOWN, end, path, 3);
-			break;
-		case 4:
-			add_fault(at, FAULT_RENEW, end, path, 0);
-			break;
-		case 5:
-			add_fault(at, FAULT_EXPIRE, end, path, 0);
-			break;
-		case 6:
-			add_fault(at, FAULT_DELAY, end, path, 1 + rng_below(r, 300));
-			break;
-		case 7:
-			if (rng_below(r, 3))
-				break;
-			add_fault(at, rng_below(r, 2) ? FAULT_CRASH : FAULT_STOP, end, path, 0);
-			add_fault(at + rng_next(r) % SEC, FAULT_START, end, path, 0);
-			break;
-		case 8:
-			add_fault(at, FAULT_SOURCE, end, path, 1 + rng_below(r, 3));
-			break;
-		default:
-			break;
-		}
-	}
-}
-
-static void plan_random(void)
-{
-	struct rng *r = &sim_rng;
-	uint64_t spread = rng_below(r, 3) ? 100 * MS : 2 * SEC;
-	unsigned int n = 1 + rng_below(r, 3);
-
-	for (unsigned int i = 0; i < n; i++) {
-		struct conn_plan *p = random_conn(spread), *again;
-
-		if (p->kind == CONN_MAIN && !p->closed_port)
-			add_joins(p);
-		if (p->kind == CONN_UDP || rng_below(r, 6) || num_conns > MAX_CONNS - 2)
-			continue;
-		again = add_conn(p->client, p->kind); /* the same ports once more, at once or soon */
-		again->client_port = p->client_port;
-		again->server_port = p->server_port;
-		again->closed_port = p->closed_port;
-		again->after = p;
-		again->start_us = rng_below(r, 2) ? 0 : rng_next(r) % SEC;
-	}
-	if (n > 1 && !rng_below(r, 3)) { /* both to each other, at the same time, with the same ports */
-		conns[0].client = LEFT;
-		conns[num_conns - 1].client = conns[num_conns - 1].main || conns[num_conns - 1].after ?
-						      conns[num_conns - 1].client :
-						      RIGHT;
-	}
-}
-
-/* ---- exhaustive ones ---- */
-
-#define NUM_SCENARIOS 6
-
-static unsigned int digits[MAX_FRAMES], num_digits, next_digit;
-
-static bool decide_digit(int from, uint8_t type, struct fate *fate)
-{
-	(void)from;
-	if (type < FRAME_OPEN || type == FRAME_PROBE || type == FRAME_PROBE_REPLY || next_digit >= num_digits)
-		return true;
-	switch (digits[next_digit++]) {
-	case 0:
-		break;
-	case 1:
-		fate->copies = 0;
-		break;
-	case 2:
-		fate->copies = 2;
-		fate->delay_us[1] += 150 * MS;
-		break;
-	case 3:
-		fate->delay_us[0] += 700 * MS;
-		break;
-	}
-	return true;
-}
-
-static void plan_exhaustive(uint64_t index)
-{
-	struct conn_plan *p, *q;
-	unsigned int scenario = (unsigned int)(index % NUM_SCENARIOS);
-
-	index /= NUM_SCENARIOS;
-	num_digits = opt.exhaustive;
-	next_digit = 0;
-	for (unsigned int i = 0; i < num_digits; i++, index /= 4)
-		digits[i] = index % 4;
-	net.fair = false;
-	net.decide = decide_digit;
-	clean_net = false;
-	p = add_conn(LEFT, scenario == 4 ? CONN_UDP : CONN_MAIN);
-	switch (scenario) {
-	case 0: /* the client speaks, then the server */
-		p->closes[1] = false;
-		break;
-	case 1: /* a bare ACCEPT */
-		p->accept_us = 5 * MS;
-		p->closes[0] = false;
-		break;
-	case 2: /* the server speaks first, the client nothing */
-		p->bytes[0] = 0;
-		p->closes[0] = false;
-		break;
-	case 3: /* both to each other */
-		q = add_conn(RIGHT, CONN_PLAIN);
-		q->client_port = p->client_port;
-		q->bytes[0] = 0;
-		break;
-	case 4:
-		p->udp_count = 2;
-		break;
-	case 5: /* nobody listens; then the ports once more */
-		p->server_port = 81;
-		p->closed_port = true;
-		q = add_conn(LEFT, CONN_PLAIN);
-		q->client_port = p->client_port;
-		q->server_port = 81;
-		q->after = p;
-		break;
-	}
-}
-
 /* ---- one schedule ---- */
 
 static bool quiet(void)
 {
 	return !net_in_flight();
-}
-
-/* Of an exhaustive schedule. */
-static unsigned int net_bad_frames(void)
-{
-	unsigned int bad = 0;
-
-	if (!num_digits)
-		return UINT32_MAX;
-	for (unsigned int i = 0; i < num_digits; i++)
-		bad += digits[i] == 1 || digits[i] == 3;
-	return bad;
 }
 
 static void judge(void)
@@ -560,11 +132,11 @@ static void judge(void)
 			break;
 		case REFUSED:
 			total.refused++;
-			if (clean_net && !expected && !p->main)
+			if (plan.clean && !expected && !p->main)
 				sim_fail("refused: conn %u in a network that loses nothing", p->id);
 			/* An OPEN is repeated at least five times before its deadline. */
-			if (net_bad_frames() < 4 && !expected)
-				sim_fail("refused: conn %u, and only %u frames were lost or late", p->id, net_bad_frames());
+			if (plan_bad_frames() < 4 && !expected)
+				sim_fail("refused: conn %u, and only %u frames were lost or late", p->id, plan_bad_frames());
 			break;
 		case RESET:
 			total.reset++;
@@ -591,9 +163,9 @@ static void afterwards(void)
 	settle();
 	if (sim_failed)
 		return;
-	forget_conns();
-	p = add_conn(client, rng_below(&sim_rng, 2) ? CONN_MAIN : CONN_PLAIN);
-	sim_timer_us(&p->timer, start_conn, 0);
+	plan_forget();
+	p = plan_conn(client, rng_below(&sim_rng, 2) ? CONN_MAIN : CONN_PLAIN);
+	sim_timer_us(&p->timer, plan_start, 0);
 	sim_run(sim_now_us + BOUND_US, conns_over);
 	if (!sim_failed && p->outcome != FINISHED)
 		sim_fail("a connection after it all was %s", p->outcome == RUNNING ? "stuck" : p->outcome == REFUSED ? "refused" : "reset");
@@ -659,26 +231,24 @@ static void one_schedule(uint64_t exhaustive_index, bool exhaustive)
 {
 	uint64_t chaos;
 
-	forget_conns();
-	num_faults = 0;
+	plan_forget();
 	sim_path_keep_down(-1);
 	net_reset();
 	sim_source_mood[LEFT] = sim_source_mood[RIGHT] = SOURCE_FINE;
 	sim_lag_us = rng_below(&sim_rng, 4) ? 20 : 2500;
 	if (exhaustive) {
 		sim_lag_us = 1;
-		plan_exhaustive(exhaustive_index);
+		plan_exhaustive(exhaustive_index, opt.exhaustive);
 		chaos = 5 * SEC;
 	} else {
-		num_digits = 0;
+		plan.frames = 0;
 		chaos = plan_network();
 		plan_random();
-		plan_faults(chaos);
+		plan_mishaps(chaos);
 	}
-	start_all();
+	plan_start_all();
 	sim_run(sim_now_us + chaos, exhaustive ? conns_over : NULL);
-	for (unsigned int i = 0; i < num_faults; i++)
-		uv_timer_stop(&faults[i].timer);
+	plan_stop_mishaps();
 	/*
 	 * A path that is down may stay so: there are others. But only clients move flows: a server whose client forgot its
 	 * flow on a dead path waits for TCP's time-out.
@@ -735,10 +305,9 @@ static uint64_t group(uint64_t seed, uint64_t count, bool exhaustive, uint64_t f
 
 	sim_rng.s = seed * 2 + 1;
 	product_rng.s = ~seed;
-	next_conn = 1;
-	next_port = 20000;
-	forget_conns();
-	num_faults = 0;
+	plan.next_conn = 1;
+	plan.next_port = 20000;
+	plan_forget();
 	sim_lag_us = 20;
 	sim_source_mood[LEFT] = sim_source_mood[RIGHT] = SOURCE_FINE;
 	sim_path_keep_down(-1);
@@ -777,10 +346,8 @@ static uint64_t group(uint64_t seed, uint64_t count, bool exhaustive, uint64_t f
 		if (!ends[n].c)
 			end_start(n);
 	ends_down();
-	forget_conns();
-	for (unsigned int k = 0; k < MAX_FAULTS; k++)
-		if (faults[k].timer.data)
-			uv_timer_stop(&faults[k].timer);
+	plan_forget();
+	plan_stop_mishaps();
 	sim_run(sim_now_us, NULL); /* what is closed is freed */
 	return i;
 }
@@ -791,7 +358,7 @@ static void summary(uint64_t ms)
 	       "%llu restarts without state, %llu moves, %llu followed, %llu renewals\n",
 	       (unsigned long long)total.schedules, (double)ms / 1000, (unsigned long long)total.conns,
 	       (unsigned long long)total.finished, (unsigned long long)total.refused, (unsigned long long)total.reset,
-	       (unsigned long long)total.faults, (unsigned long long)total.lost_state, (unsigned long long)total.moves,
+	       (unsigned long long)plan.mishaps, (unsigned long long)plan.lost_state, (unsigned long long)total.moves,
 	       (unsigned long long)total.followed, (unsigned long long)total.renewals);
 	printf("%llu schedules needed the time-outs of idle flows; frames:", (unsigned long long)total.late_drain);
 	for (uint8_t k = 1; k <= 12; k++)

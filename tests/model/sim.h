@@ -13,7 +13,8 @@
  *     sim_tcp.c   the kernels' TCP at both ends
  *     sim_udp.c   and UDP
  *     ends.c      making and removing ends; what must be zero when all is over
- *     explore.c   schedules: what happens when, and what must have come of it
+ *     plan.c      schedules: what happens when
+ *     explore.c   running them, and what must have come of it
  */
 
 #include "shila/control/control.h"
