@@ -45,10 +45,22 @@ class Restarts(SystemTest):
     def all_connected(self):
         """Each connection with its subflows, on both sides. (On a busy machine the kernel may give up a join.)"""
         def settled():
-            open_flows = [len(h.flows(state="open")) for h in (self.h1, self.h2)]
+            # Both kernels have to have heard of a subflow: one resets it if the ACK of its SYN/ACK is lost.
+            every = [[f["rx_segments"] for f in h.flows(state="open")] for h in (self.h1, self.h2)]
             opening = [f for f in self.h1.flows() if f["state"] in ("new", "waiting", "opening")]
-            return not opening and open_flows[0] == open_flows[1] >= 2 * CONNECTIONS
+            return not opening and len(every[0]) == len(every[1]) >= 2 * CONNECTIONS and min(map(min, every)) > 0
         wait_for(settled, 20, f"{CONNECTIONS} connections with their subflows")
+
+    def story(self, missing):
+        """What became of these flows, by both daemons."""
+        ports = {end.rsplit(":", 1)[1] for flow in missing for end in flow[:2]} - {"8000"}
+        lines = []
+        for h in (self.h1, self.h2):
+            lines += [f"{h.host}: {f}" for f in h.flows() if {f["local"].rsplit(":", 1)[1],
+                                                             f["remote"].rsplit(":", 1)[1]} & ports]
+            lines += [f"{h.host}: {line}" for line in h.log().splitlines()
+                      if any(f":{p} " in line for p in ports) or " info " in line]
+        return "\n".join(lines)
 
     def test_under_load(self):
         h1, h2 = self.h1, self.h2
@@ -66,8 +78,8 @@ class Restarts(SystemTest):
                 time.sleep(0.5)  # now and then nobody is there for a while
             self.start(hosts)
             for h in hosts:
-                after = flows(h)
-                self.assertEqual(before[h] - after, set(), f"restart {number} ({how} {h.host})")
+                missing = before[h] - flows(h)
+                self.assertEqual(missing, set(), f"restart {number} ({how} {h.host}): " + self.story(missing))
                 lost += h.counter("flows_not_resumed")
             if len(hosts) == 1:  # it goes on
                 other = h2 if hosts == [h1] else h1
