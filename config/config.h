@@ -97,6 +97,10 @@ struct config_limits {
 	uint32_t peers_per_as;	     /* hosts with flows */
 	uint32_t linger_s;	     /* how long the name of a flow that ended is kept */
 	uint32_t park_after_s;	     /* a TCP flow without traffic gives up its path */
+	uint32_t frames_per_second_peers; /* and three more: of one port */
+	uint32_t frames_per_second_as;
+	uint32_t frames_per_second_strangers;
+	uint32_t scmp_per_second;
 	uint32_t control_queue;	     /* packets that wait for the control thread, a worker */
 	uint32_t held_syns;	     /* SYNs held while a path is looked up */
 	uint32_t peers;

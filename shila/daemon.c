@@ -255,6 +255,7 @@ static int start_control(struct daemon *d, const struct ip_addr *local)
 		.contact_fd = d->contact_fd,
 		.num_tuns = d->devices.num_tuns,
 		.tun_fds = d->devices.fds,
+		.sieve = true,
 		.rings = d->workers > 1 && d->devices.steering == STEERING_RINGS,
 		.boot_id = d->resuming ? d->saved.host.boot_id : control_random(),
 		.saved = d->resuming ? &d->saved : NULL,

@@ -32,7 +32,6 @@
 #define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
 #define PASSED_BATCH	  64 /* trains of another worker in a row */
 #define PASS_RING_BYTES	  (1024 * 1024) /* a train has 64 KiB at most */
-#define UNKNOWN_PER_SECOND 100 /* frames for unknown flows that control gets to answer */
 
 enum order_type {
 	ORDER_INSTALL = 1,
@@ -97,8 +96,7 @@ struct worker {
 	atomic_bool quiet;
 	bool up_fresh; /* something was put into @up since control was woken */
 	uint64_t orders_lost; /* control's: its own queue was full */
-	uint64_t unknown_s;
-	unsigned int unknown_n;
+	struct admit admit;
 	uint64_t verdicts[VERDICT_COUNT]; /* of the current batch */
 	struct worker_stats stats;
 	struct send_batch batch;
@@ -353,22 +351,13 @@ static enum verdict write_tun(void *ctx, uint8_t tun, struct iovec *iov, int n)
 	return VERDICT_PASS;
 }
 
-/* A flood of frames for flows that are gone must not become a flood of work for control. */
-static bool unknown_may_pass(struct worker *w, uint64_t now_ms)
-{
-	if (w->unknown_s != now_ms / 1000) {
-		w->unknown_s = now_ms / 1000;
-		w->unknown_n = 0;
-	}
-	return w->unknown_n++ < UNKNOWN_PER_SECOND;
-}
-
 static void on_segment(struct worker *w, uint8_t *p, size_t len, const union sock_addr *from, uint64_t now_ms)
 {
 	struct flow *f;
 	enum verdict v = inbound_packet(&w->in, p, len, from->sa.sa_family == AF_INET6 ? 48 : 28, now_ms, &f);
 
-	if (v == VERDICT_CONTROL || v == VERDICT_PARKED || (v == VERDICT_FRAME_UNKNOWN_FLOW && unknown_may_pass(w, now_ms)))
+	if (v == VERDICT_CONTROL || v == VERDICT_PARKED ||
+	    (v == VERDICT_FRAME_UNKNOWN_FLOW && admit_unknown(&w->admit, w->in.who, now_ms)))
 		v = up_underlay(w, p, len, from, f, v);
 	if (f)
 		tell_flow(w, f);
@@ -837,7 +826,7 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	w->cfg = *cfg;
 	w->in = (struct inbound){
 		.table = &w->table, .local = cfg->local, .port = cfg->port,
-		.write = write_tun, .ctx = w, .verdicts = w->verdicts,
+		.admit = cfg->peers ? &w->admit : NULL, .write = write_tun, .ctx = w, .verdicts = w->verdicts,
 	};
 	w->batch.flush = flush_batch;
 	w->batch.ctx = w;
@@ -845,6 +834,8 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	err = w->trains ? 0 : -ENOMEM;
 	if (!err)
 		err = inbound_init(&w->in);
+	if (!err && cfg->peers)
+		err = admit_init(&w->admit, cfg->peers, &cfg->rates);
 	if (!err)
 		err = flow_table_init(&w->table, cfg->max_flows, cfg->hash_seed);
 	if (!err)
@@ -957,6 +948,7 @@ void worker_free(struct worker *w)
 	drop_queues(w);
 	flow_table_fini(&w->table);
 	inbound_fini(&w->in);
+	admit_fini(&w->admit);
 	underlay_rx_fini(&w->rx);
 	ring_fini(&w->up);
 	ring_fini(&w->down);

@@ -4,6 +4,7 @@
 
 #include "shila/base/train.h"
 #include "shila/base/verdict.h"
+#include "shila/core/admit.h"
 #include "shila/core/flow.h"
 
 #include <stdatomic.h>
@@ -58,6 +59,8 @@ struct worker_config {
 	uint32_t queue_bytes;	/* of each queue */
 	unsigned int num_rings; /* workers that pass trains on to each other; 0: each gets its own */
 	uint64_t hash_seed;
+	const struct admit_set *peers; /* whose frames control takes, at which rates; borrowed; NULL: all */
+	struct admit_rates rates;
 	uv_async_t *control;	/* wakes the control thread */
 };
 

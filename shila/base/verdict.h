@@ -60,6 +60,10 @@
 	X(LIMIT_RELATED, "drop.limit_related", "servers send more packets a second from ports where no flow is than the slow path carries") \
 	X(PROBE_LATE, "drop.probe_late", "a PROBE that came while shilad stood still")             \
 	X(NO_MEMORY, "drop.no_memory", "there was no memory for something new")                    \
+	X(LIMIT_FRAMES_PEERS, "drop.limit_frames_peers", "more frames than limits.frames_per_second_peers at one port")  \
+	X(LIMIT_FRAMES_AS, "drop.limit_frames_as", "more frames than limits.frames_per_second_as at one port")  \
+	X(LIMIT_FRAMES_STRANGERS, "drop.limit_frames_strangers", "more frames than limits.frames_per_second_strangers at one port") \
+	X(LIMIT_SCMP, "drop.limit_scmp", "more SCMP messages than limits.scmp_per_second at one port")       \
 	X(SCMP_UNMATCHED, "drop.scmp_unmatched", "an SCMP message about a packet that was not ours")
 
 enum verdict {

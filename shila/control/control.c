@@ -181,6 +181,8 @@ static int make_worker(struct control *c, unsigned int i)
 		.num_rings = c->s.rings ? c->s.num_workers : 0,
 		.hash_seed = control_random(),
 		.control = &c->from_workers,
+		.peers = &c->known,
+		.rates = c->at_contact.rates,
 	};
 
 	for (unsigned int t = 0; t < c->s.num_tuns; t++) {
@@ -289,6 +291,10 @@ int control_new(const struct control_setup *setup, struct control **out)
 	c->announcer.data = c;
 	*out = c;
 	err = parse_policies(c);
+	if (!err)
+		err = admission_start(c);
+	if (!err)
+		err = underlay_rx_init(&c->rx);
 	if (err < 0)
 		return err;
 	c->pool = pool_new(c->cfg->ingress.pool, c->cfg->ingress.num_pool);
@@ -399,6 +405,8 @@ void control_free(struct control *c)
 	}
 	path_sets_free(c);
 	pool_free(c->pool);
+	admission_free(c);
+	underlay_rx_fini(&c->rx);
 	datagrams_free(c);
 	for (size_t i = 0; c->policies && i < c->cfg->num_routes; i++)
 		path_policy_free(c->policies[i]);

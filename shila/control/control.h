@@ -8,6 +8,7 @@
  * All files of this folder share these structures; nobody outside sees them.
  *
  *     control.c   the thread's life, and what all others use: sending, holding packets
+ *     admission.c whose frames are taken, and how many
  *     dispatch.c  what comes from workers and from the contact port, and who takes it
  *     opening.c   client side: SYN -> path -> OPEN -> ACCEPT
  *     conns.c     connections: their plan of paths, their token, which path is next
@@ -31,11 +32,13 @@
 #include "config/config.h"
 #include "shila/base/log.h"
 #include "shila/base/wall_clock.h"
+#include "shila/core/admit.h"
 #include "shila/core/flow_state.h"
 #include "shila/core/path_choice.h"
 #include "shila/core/pool.h"
 #include "shila/io/path_source.h"
 #include "shila/io/sock_diag.h"
+#include "shila/io/underlay.h"
 #include "shila/io/rpc.h"
 #include "shila/wire/frame.h"
 #include "shila/wire/inet.h"
@@ -97,6 +100,7 @@ enum peer_state { PEER_UNKNOWN, PEER_UP, PEER_SILENT };
 struct usage {
 	uint32_t flows;	    /* that do not linger */
 	uint32_t half_open; /* they opened, and were not heard since */
+	struct ctl_flow *half; /* these flows, oldest first */
 	uint32_t addresses; /* of the pool */
 	uint32_t opens;	    /* in the second opens_s */
 	uint64_t opens_s;
@@ -212,6 +216,9 @@ struct ctl_flow {
 	uint8_t tun, epoch;
 	uint8_t saw;
 	uint8_t counted; /* COUNTED_* */
+	struct {
+		struct ctl_flow *prev, *next;
+	} half[2];	 /* of peer->use.half, peer->as->use.half */
 	bool lingers;	 /* in control->lingering */
 	struct ctl_flow *linger_prev, *linger_next;
 	struct peer *peer;
@@ -248,6 +255,9 @@ struct ctl_flow {
 	struct ip_addr pool_address; /* len 0: none */
 	unsigned int reply_fd;	     /* index of the socket that was addressed */
 	bool accepted, confirmed;    /* an ACCEPT was sent; the client was heard since */
+	bool challenged;	     /* our kernel was shown the SYN of an OPEN with the same 4-tuple */
+	uint32_t challenge_isn;	     /* of that */
+	bool lost;		     /* our kernel took that for a new connection: it has not this one */
 	bool refused;		     /* by our kernel, and the client is still to hear of it */
 	uint8_t refused_why;	     /* enum frame_reason */
 	unsigned int answers;	     /* ACCEPTs and REJECTs sent: at most one an OPEN */
@@ -290,6 +300,7 @@ struct control_setup {
 	struct control_tun tuns[CONTROL_MAX_TUNS];
 	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
+	bool sieve; /* programs on the sockets, if the kernel takes them */
 	bool rings; /* workers pass on what is not theirs */
 	uint64_t boot_id;
 	struct store *store;	   /* NULL: nothing is kept over a restart */
@@ -375,8 +386,10 @@ struct control {
 	uint32_t num_parked;
 	uint64_t asked_ms; /* for sockets of parked flows */
 	unsigned int asked; /* in that millisecond */
-	uint64_t unknown_s; /* UNKNOWNs sent in that second */
-	unsigned int unknown_n;
+	struct admit_set known; /* who the configuration names */
+	struct admit at_contact;
+	unsigned int num_sieves; /* 0, or one for each worker and the contact port */
+	struct sieve *sieves[CONFIG_MAX_WORKERS + 1];
 	uint64_t refusal_log_s;
 	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
@@ -385,7 +398,7 @@ struct control {
 	uint64_t keep_tried_ms; /* when room in the state file was last looked for */
 	bool keep_warned;
 	uint8_t packet[CONTROL_MAX_PACKET + 2048]; /* scratch for what is being built */
-	uint8_t rx[CONTROL_MAX_PACKET];
+	struct underlay_rx rx; /* of the contact port */
 	bool stopping;
 };
 
@@ -427,6 +440,11 @@ struct held_packet *control_hold(struct control *c, const struct up_msg *m);
 void control_unhold(struct control *c, struct held_packet *h);
 uint64_t control_random(void);
 void control_kick(struct control *c);
+
+/* ---- admission.c ---- */
+int admission_start(struct control *c); /* before the workers */
+void admission_free(struct control *c);
+uint64_t admission_dropped(const struct control *c, enum verdict v); /* by the programs on the sockets */
 
 /* ---- dispatch.c ---- */
 void dispatch_workers(uv_async_t *handle);
@@ -578,6 +596,11 @@ bool peer_log_ok(struct peer *p); /* at most one line a second about what it doe
 /* ---- limits.c ---- */
 /* limits_check() - VERDICT_PASS, or the limit that one more flow of that client there would exceed: counted. */
 enum verdict limits_check(struct control *c, const struct scion_addr *addr, const struct ip_addr *client);
+/*
+ * limits_forget_half_open() - The oldest half-open flow of that peer or AS makes room, if that is the limit. Who can
+ * send OPENs in the name of a peer must not keep it out: it itself answers its ACCEPT, the others do not.
+ */
+bool limits_forget_half_open(struct control *c, const struct scion_addr *addr, enum verdict limit);
 bool limits_peer_new(struct control *c, struct peer *p); /* false: no memory */
 void limits_peer_busy(struct control *c, struct peer *p); /* not to be forgotten */
 void limits_peer_gone(struct control *c, struct peer *p);

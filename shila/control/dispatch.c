@@ -9,8 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define CONTACT_BATCH 64 /* datagrams of one wake-up */
-#define UNKNOWN_PER_SECOND 100
+#define CONTACT_BATCHES 4 /* receive calls of one wake-up */
 #define UP_BATCH      256 /* messages of one worker in a row */
 
 /* ---- from the TUNs ---- */
@@ -206,14 +205,9 @@ static void answer_unknown(struct control *c, const struct arrival *a, const str
 	uint8_t frame[64];
 	int len = frame_build_unknown(frame, sizeof(frame), &u);
 
-	uint64_t second = control_now_ms(c) / 1000;
-
 	/* Workers pass on few of them; the contact port has nobody before it. */
-	if (c->unknown_s != second) {
-		c->unknown_s = second;
-		c->unknown_n = 0;
-	}
-	if (c->unknown_n++ >= UNKNOWN_PER_SECOND)
+	if (a->socket == c->s.num_workers &&
+	    !admit_unknown(&c->at_contact, admit_who(&c->known, &a->pkt), control_now_ms(c)))
 		return;
 	/* Nothing may elicit an answer larger than itself. */
 	if (len > 0 && (size_t)len <= a->udp.len) {
@@ -278,6 +272,14 @@ static void on_frame(struct control *c, const struct arrival *a)
 		c->drops[err == -EPROTONOSUPPORT ? VERDICT_FRAME_VERSION : VERDICT_FRAME_MALFORMED]++;
 		return;
 	}
+	if (a->socket == c->s.num_workers) { /* workers have asked before */
+		enum verdict v = admit_frame(&c->at_contact, &a->pkt, a->udp.data, a->udp.len, control_now_ms(c));
+
+		if (v != VERDICT_PASS) {
+			c->drops[v]++;
+			return;
+		}
+	}
 	switch ((enum frame_type)h.type) {
 	case FRAME_HELLO:
 	case FRAME_HELLO_ACK:
@@ -330,7 +332,13 @@ static void on_arrival(struct control *c, struct arrival *a)
 		return;
 	}
 	if (a->pkt.l4_proto == SCION_L4_SCMP) {
-		on_scmp(c, a);
+		enum verdict v = a->socket == c->s.num_workers ? admit_scmp(&c->at_contact, control_now_ms(c)) :
+								 VERDICT_PASS;
+
+		if (v != VERDICT_PASS)
+			c->drops[v]++;
+		else
+			on_scmp(c, a);
 		return;
 	}
 	if (a->pkt.l4_proto != SCION_L4_UDP) {
@@ -399,6 +407,7 @@ void dispatch_workers(uv_async_t *handle)
 void dispatch_contact(uv_poll_t *handle, int status, int events)
 {
 	struct control *c = handle->data;
+	int n = UNDERLAY_RX_BUFFERS;
 
 	(void)events;
 	if (status < 0 || c->stopping)
@@ -406,38 +415,25 @@ void dispatch_contact(uv_poll_t *handle, int status, int events)
 	uv_update_time(c->loop);
 	if (faults_stood_still(c))
 		c->contact_backlog = true; /* what is there now waited meanwhile */
-	for (int i = 0; i < CONTACT_BATCH; i++) {
-		struct iovec iov = { c->rx, sizeof(c->rx) };
-		struct arrival a = { .bytes = c->rx, .socket = c->s.num_workers };
-		struct msghdr h = {
-			.msg_name = &a.from, .msg_namelen = sizeof(a.from), .msg_iov = &iov, .msg_iovlen = 1,
-		};
-		char control[CMSG_SPACE(sizeof(int))];
-		ssize_t n;
-		size_t seg, left;
+	for (int batch = 0; batch < CONTACT_BATCHES && n == UNDERLAY_RX_BUFFERS; batch++) {
+		n = underlay_recv(c->s.contact_fd, &c->rx);
+		for (int i = 0; i < n; i++) {
+			const uint8_t *p = c->rx.iov[i].iov_base;
+			size_t left = c->rx.msgs[i].msg_len, seg = underlay_rx_segment(&c->rx, (unsigned int)i);
 
-		h.msg_control = control;
-		h.msg_controllen = sizeof(control);
-		n = recvmsg(c->s.contact_fd, &h, MSG_DONTWAIT);
-		if (n < 0) {
-			c->contact_backlog = false;
-			break;
-		}
-		seg = left = (size_t)n;
-		for (struct cmsghdr *cm = CMSG_FIRSTHDR(&h); cm; cm = CMSG_NXTHDR(&h, cm)) {
-			int size = 0;
+			while (left) {
+				struct arrival a = {
+					.bytes = p, .len = left < seg ? left : seg, .from = c->rx.from[i],
+					.socket = c->s.num_workers,
+				};
 
-			if (cm->cmsg_level == IPPROTO_UDP) /* UDP_GRO */
-				memcpy(&size, CMSG_DATA(cm), sizeof(size));
-			if (size > 0)
-				seg = (size_t)size;
-		}
-		while (left) {
-			a.len = left < seg ? left : seg;
-			on_arrival(c, &a);
-			a.bytes += a.len;
-			left -= a.len;
+				on_arrival(c, &a);
+				p += a.len;
+				left -= a.len;
+			}
 		}
 	}
+	if (n < UNDERLAY_RX_BUFFERS)
+		c->contact_backlog = false; /* that was all */
 	control_kick(c);
 }

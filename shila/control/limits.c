@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+/* So long a client has to answer an ACCEPT, before its place goes to another OPEN of its peer or AS. */
+#define HALF_OPEN_MIN_MS 1000
+
 /* Who asks. */
 struct asker {
 	struct control *c;
@@ -121,6 +124,21 @@ enum verdict limits_check(struct control *c, const struct scion_addr *addr, cons
 	return VERDICT_PASS;
 }
 
+bool limits_forget_half_open(struct control *c, const struct scion_addr *addr, enum verdict limit)
+{
+	const struct peer *p = peer_find(c, addr);
+	const struct as_use *as = as_find(c, addr->ia);
+	struct ctl_flow *oldest = limit == VERDICT_LIMIT_HALF_OPEN    ? (p ? p->use.half : NULL) :
+				  limit == VERDICT_LIMIT_AS_HALF_OPEN || limit == VERDICT_LIMIT_AS_PEERS ?
+									(as ? as->use.half : NULL) :
+									NULL;
+
+	if (!oldest || control_now_ms(c) - oldest->created_ms < HALF_OPEN_MIN_MS)
+		return false;
+	flow_free(oldest);
+	return true;
+}
+
 bool limits_next(struct control *c, size_t i, struct limit_use *out)
 {
 	const struct limit *l = &limits[i];
@@ -229,6 +247,10 @@ static void set_counted(struct ctl_flow *f, uint8_t now)
 
 		u->flows += !!(now & COUNTED_FLOW) - !!(before & COUNTED_FLOW);
 		u->half_open += !!(now & COUNTED_HALF_OPEN) - !!(before & COUNTED_HALF_OPEN);
+		if (now & ~before & COUNTED_HALF_OPEN)
+			DL_APPEND2(u->half, f, half[i].prev, half[i].next);
+		else if (before & ~now & COUNTED_HALF_OPEN)
+			DL_DELETE2(u->half, f, half[i].prev, half[i].next);
 	}
 	f->peer->opening += !!(now & COUNTED_OPENING) - !!(before & COUNTED_OPENING);
 	f->counted = now;

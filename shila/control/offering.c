@@ -219,6 +219,8 @@ static enum frame_reason admit(struct control *c, const struct arrival *a, const
 		return reason;
 	}
 	*limit = limits_check(c, &a->peer, &o->src);
+	if (limits_forget_half_open(c, &a->peer, *limit))
+		*limit = limits_check(c, &a->peer, &o->src);
 	if (*limit != VERDICT_PASS)
 		return REASON_NO_RESOURCES;
 	*peer = peer_get(c, &a->peer);
@@ -233,7 +235,8 @@ static enum frame_reason admit(struct control *c, const struct arrival *a, const
 /* The client repeats its OPEN, and its program need not learn that others were faster. */
 static bool only_too_fast(enum verdict limit)
 {
-	return limit == VERDICT_LIMIT_OPENS || limit == VERDICT_LIMIT_AS_OPENS;
+	return limit == VERDICT_LIMIT_OPENS || limit == VERDICT_LIMIT_AS_OPENS || limit == VERDICT_LIMIT_HALF_OPEN ||
+	       limit == VERDICT_LIMIT_AS_HALF_OPEN || limit == VERDICT_LIMIT_AS_PEERS;
 }
 
 static void log_refusal(struct control *c, const struct arrival *a, const struct frame_open *o,
@@ -255,7 +258,7 @@ static void log_refusal(struct control *c, const struct arrival *a, const struct
  * An OPEN with the 4-tuple of a flow that lives, under another name. The client may have lost that flow, or
  * somebody else pretends to be it, who must not end it. So our kernel is shown the SYN: it answers on the old
  * flow with a challenge ACK (RFC 5961), to which a client that has lost it says UNKNOWN; then the repeated OPEN
- * finds its place free. Datagrams have no such question: their flow is alive while it is heard.
+ * finds its place free. So it does if our kernel has lost the connection, and answers with a SYN/ACK. Datagrams have no such question: their flow is alive while it is heard.
  */
 static bool must_stay(struct ctl_flow *old, const struct frame_open *o, uint8_t traffic_class)
 {
@@ -263,12 +266,14 @@ static bool must_stay(struct ctl_flow *old, const struct frame_open *o, uint8_t 
 	struct rd body = rd_init(o->body, o->body_len);
 	struct thin_tcp t;
 
-	if (!old->server || !old->confirmed || (old->state != FLOW_OPEN && old->state != FLOW_CLOSING))
+	if (!old->server || !old->confirmed || old->lost || (old->state != FLOW_OPEN && old->state != FLOW_CLOSING))
 		return false;
 	if (!old->tcp)
 		return control_now_ms(old->control) < flow_counter(&stats->rx_ms) + DATAGRAM_ALIVE_MS;
-	if (!frame_parse_thin(&body, &t))
-		write_syn(old, &t, &body, traffic_class);
+	if (!frame_parse_thin(&body, &t) && write_syn(old, &t, &body, traffic_class)) {
+		old->challenged = true;
+		old->challenge_isn = t.seq;
+	}
 	return true;
 }
 
@@ -547,6 +552,9 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 		return;
 	if (tcp->flags & TCP_RST && f->state == FLOW_OFFERED)
 		on_refused(f, REASON_PORT_CLOSED);
+	else if ((tcp->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && f->challenged &&
+		 tcp->ack == f->challenge_isn + 1)
+		f->lost = true; /* keeps its pool address until the OPEN comes again, which the kernel knows now */
 	else if ((tcp->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
 		on_synack(f, tcp);
 	else if (f->state == FLOW_OFFERED && tcp->flags & TCP_ACK)

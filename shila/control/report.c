@@ -281,7 +281,7 @@ json_t *report_next_path(struct control *c, struct isd_as only, bool why, struct
 
 static uint64_t drop_count(const struct control *c, enum verdict v)
 {
-	uint64_t n = c->drops[v];
+	uint64_t n = c->drops[v] + admission_dropped(c, v);
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++)
 		n += flow_counter(&worker_get_stats(c->workers[w])->verdicts[v]);
@@ -387,6 +387,14 @@ static json_t *limits_json(struct control *c)
 		json_array_append_new(list, report_limit(use.name, use.limit, use.used,
 							 use.worst > use.used ? use.worst : use.used,
 							 drop_count(c, use.verdict)));
+	json_array_append_new(list, report_limit("frames_per_second_peers", l->frames_per_second_peers, 0, 0,
+						 drop_count(c, VERDICT_LIMIT_FRAMES_PEERS)));
+	json_array_append_new(list, report_limit("frames_per_second_as", l->frames_per_second_as, 0, 0,
+						 drop_count(c, VERDICT_LIMIT_FRAMES_AS)));
+	json_array_append_new(list, report_limit("frames_per_second_strangers", l->frames_per_second_strangers, 0, 0,
+						 drop_count(c, VERDICT_LIMIT_FRAMES_STRANGERS)));
+	json_array_append_new(list, report_limit("scmp_per_second", l->scmp_per_second, 0, 0,
+						 drop_count(c, VERDICT_LIMIT_SCMP)));
 	json_array_append_new(list, report_limit("control_queue", l->control_queue, 0, 0, drop_count(c, VERDICT_CONTROL_FULL)));
 	json_array_append_new(list, report_limit("held_syns", l->held_syns, c->held, c->held_peak,
 						 drop_count(c, VERDICT_LIMIT_HELD)));

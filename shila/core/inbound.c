@@ -420,6 +420,17 @@ static enum verdict take_datagram(struct inbound *in, struct flow *f, const stru
 	return v == VERDICT_PASS && tell ? VERDICT_CONTROL : v;
 }
 
+/* @udp: NULL for SCMP */
+static enum verdict for_control(struct inbound *in, const struct scion_pkt *pkt, const struct scion_udp *udp, uint64_t now_ms)
+{
+	enum verdict v;
+
+	if (!in->admit)
+		return VERDICT_CONTROL;
+	v = udp ? admit_frame(in->admit, pkt, udp->data, udp->len, now_ms) : admit_scmp(in->admit, now_ms);
+	return v == VERDICT_PASS ? VERDICT_CONTROL : v;
+}
+
 static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 			       const struct scion_udp *udp, uint32_t wire, uint64_t now_ms,
 			       struct flow **flow)
@@ -431,11 +442,15 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 
 	if (err < 0)
 		return err == -EPROTONOSUPPORT ? VERDICT_FRAME_VERSION : VERDICT_FRAME_MALFORMED;
-	if (h.type != FRAME_DATA && h.type != FRAME_DATAGRAM && h.type != FRAME_ALIVE)
-		return VERDICT_CONTROL;
 	f = flow_table_get(in->table, FLOW_ID_INDEX(h.to.id));
-	if (!f || f->mine.id != h.to.id || f->mine.tag != h.to.tag)
+	if (f && (f->mine.id != h.to.id || f->mine.tag != h.to.tag))
+		f = NULL;
+	if (h.type != FRAME_DATA && h.type != FRAME_DATAGRAM && h.type != FRAME_ALIVE)
+		return f ? VERDICT_CONTROL : for_control(in, pkt, udp, now_ms); /* who knows a name, passes */
+	if (!f) {
+		in->who = in->admit ? admit_who(in->admit->set, pkt) : ADMIT_PEER;
 		return VERDICT_FRAME_UNKNOWN_FLOW;
+	}
 	*flow = f;
 	if (!f->tmpl)
 		return VERDICT_PARKED;
@@ -474,7 +489,7 @@ enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t
 	    memcmp(pkt.dst_host, in->local.host.b, pkt.dst_len))
 		return VERDICT_SCION_NOT_US;
 	if (pkt.l4_proto == SCION_L4_SCMP)
-		return VERDICT_CONTROL;
+		return for_control(in, &pkt, NULL, now_ms);
 	if (pkt.l4_proto != SCION_L4_UDP)
 		return VERDICT_SCION_L4;
 	err = scion_udp_parse(&pkt, &udp);

@@ -2,6 +2,7 @@
 #ifndef SHILA_CORE_INBOUND_H
 #define SHILA_CORE_INBOUND_H
 
+#include "shila/core/admit.h"
 #include "shila/base/train.h"
 #include "shila/base/verdict.h"
 #include "shila/core/flow.h"
@@ -41,6 +42,8 @@ struct inbound {
 	/* Writes one packet (virtio_net_hdr first) to a TUN of the worker. */
 	enum verdict (*write)(void *ctx, uint8_t tun, struct iovec *iov, int n);
 	void *ctx;
+	struct admit *admit; /* for what control takes; NULL: all of it */
+	enum admit_who who;  /* sender of the frame for an unknown flow that was the last one */
 	uint64_t *verdicts; /* counted here for what is decided after the call: writes */
 	unsigned int num_open;
 	struct open_train open[INBOUND_OPEN_TRAINS];

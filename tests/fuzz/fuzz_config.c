@@ -158,11 +158,15 @@ static void put_config(FILE *f, const struct config *c)
 		"opens_per_second_per_peer: %u,\n"
 		"  pool_addresses_per_peer: %u, flows_per_as: %u, half_open_per_as: %u,\n"
 		"  opens_per_second_per_as: %u, pool_addresses_per_as: %u, peers_per_as: %u, park_after_s: %u, linger_s: %u,\n"
+		"  frames_per_second_peers: %u, frames_per_second_as: %u,\n"
+		"  frames_per_second_strangers: %u, scmp_per_second: %u,\n"
 		"  control_queue: %u, held_syns: %u, peers: %u, paths_per_as: %u, kept_paths: %u,\n"
 		"  control_clients: %u}\n",
 		l->flows, l->flows_per_peer, l->half_open_per_peer, l->opens_per_second_per_peer,
 		l->pool_addresses_per_peer, l->flows_per_as, l->half_open_per_as,
 		l->opens_per_second_per_as, l->pool_addresses_per_as, l->peers_per_as, l->park_after_s, l->linger_s,
+		l->frames_per_second_peers, l->frames_per_second_as,
+		l->frames_per_second_strangers, l->scmp_per_second,
 		l->control_queue, l->held_syns, l->peers, l->paths_per_as, l->kept_paths,
 		l->control_clients);
 	fprintf(f, "state: \"%s\"\ncontrol: \"%s\"\n", c->state, c->control);

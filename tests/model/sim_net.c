@@ -228,30 +228,6 @@ static void taken(const struct sim_fd *f, const uint8_t *bytes, size_t len)
 		watch_got(f->end, &pkt, &udp);
 }
 
-ssize_t __real_recvmsg(int fd, struct msghdr *h, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *h, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *h, int flags)
-{
-	struct sim_fd *f = fd_of(fd);
-	struct packet *p;
-	ssize_t n;
-
-	if (!f)
-		return __real_recvmsg(fd, h, flags);
-	p = pop(f);
-	if (!p) {
-		errno = EAGAIN;
-		return -1;
-	}
-	n = (ssize_t)p->len;
-	memcpy(h->msg_iov->iov_base, p->bytes, p->len);
-	memcpy(h->msg_name, &p->from, sizeof(p->from));
-	h->msg_controllen = 0;
-	taken(f, p->bytes, p->len);
-	free(p);
-	return n;
-}
-
 int underlay_rx_init(struct underlay_rx *rx)
 {
 	memset(rx, 0, sizeof(*rx));

@@ -234,6 +234,10 @@ static void test_defaults(void)
 				cfg->limits.pool_addresses_per_as == 16384 &&
 				cfg->limits.peers_per_as == 768 && cfg->limits.park_after_s == 300 &&
 				cfg->limits.linger_s == 60 &&
+				cfg->limits.frames_per_second_peers == 2000 &&
+				cfg->limits.frames_per_second_as == 1000 &&
+				cfg->limits.frames_per_second_strangers == 100 &&
+				cfg->limits.scmp_per_second == 1000 &&
 				cfg->limits.control_queue == 1024 &&
 				cfg->limits.held_syns == 1024 && cfg->limits.peers == 1024 &&
 				cfg->limits.paths_per_as == 512 && cfg->limits.control_clients == 32);
@@ -309,6 +313,10 @@ static void test_every_key(void)
 				cfg->limits.pool_addresses_per_as == 60 &&
 				cfg->limits.peers_per_as == 6 && cfg->limits.park_after_s == 7 &&
 				cfg->limits.linger_s == 8 &&
+				cfg->limits.frames_per_second_peers == 700 &&
+				cfg->limits.frames_per_second_as == 600 &&
+				cfg->limits.frames_per_second_strangers == 5 &&
+				cfg->limits.scmp_per_second == 400 &&
 				cfg->limits.control_queue == 40 && cfg->limits.held_syns == 50 &&
 				cfg->limits.peers == 60 && cfg->limits.paths_per_as == 70 &&
 				cfg->limits.kept_paths == 80 && cfg->limits.control_clients == 90);
