@@ -518,6 +518,17 @@ class Shilad:
     def send_signal(self, number):
         self.process.send_signal(number)
 
+    def _wait_end(self, seconds):
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failed(f"shilad on {self.host} did not end within {seconds} s:\n{self.log()[-3000:]}") from None
+        self.process = None
+        self.check_log()
+        if code != 0:
+            raise Failed(f"shilad on {self.host} ended with {code}:\n{self.log()[-3000:]}")
+
     def stop(self, how=signal.SIGINT, seconds=15):
         """Ends it on purpose (a signal, or "stop" for `shila stop`) and checks that it was a clean end."""
         if self.process is None:
@@ -526,29 +537,13 @@ class Shilad:
             self.shila("stop")
         elif self.process.poll() is None:
             self.process.send_signal(how)
-        try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise Failed(f"shilad on {self.host} did not end within {seconds} s:\n{self.log()[-3000:]}") from None
-        self.process = None
-        self.check_log()
-        if code != 0:
-            raise Failed(f"shilad on {self.host} ended with {code}:\n{self.log()[-3000:]}")
+        self._wait_end(seconds)
         self.check_nothing_left()
 
     def detach(self, seconds=15):
         """SIGTERM: namespaces, devices and connections wait for the next start()."""
         self.process.send_signal(signal.SIGTERM)
-        try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise Failed(f"shilad on {self.host} did not end within {seconds} s:\n{self.log()[-3000:]}") from None
-        self.process = None
-        self.check_log()
-        if code != 0:
-            raise Failed(f"shilad on {self.host} ended with {code}:\n{self.log()[-3000:]}")
+        self._wait_end(seconds)
 
     def kill(self):
         """SIGKILL: everything that it made stays."""
