@@ -9,6 +9,7 @@ tests/system and tests/long. Each module runs in a process of its own. Modules a
 NEEDS_PLAIN_BUILD = True measure: they run last, on build/; all others on build-asan/.
 """
 
+import concurrent.futures
 import importlib.util
 import json
 import os
@@ -16,6 +17,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -26,6 +28,7 @@ ROOT = os.path.dirname(TESTS)
 IN_CI = os.environ.get("CI", "") not in ("", "0", "false")
 MODULE_TIMEOUT_S = 900
 LONG_TIMEOUT_S = 12 * 3600
+JOBS = 2  # modules of functional system tests at once; they mostly wait
 
 # name: (options of meson, environment)
 BUILDS = {
@@ -56,8 +59,12 @@ def color(code, text):
     return f"\033[{code}m{text}\033[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
 
 
+_saying = threading.Lock()
+
+
 def say(text):
-    print(text, flush=True)
+    with _saying:
+        print(text, flush=True)
 
 
 class Counts(dict):
@@ -258,24 +265,53 @@ def give_back(directory):
 
 # ---- tests in Python ----
 
+_children = set()  # that run now
+_interrupted = threading.Event()
+
+
+def end_child(p):
+    """It cleans up first, and may still write to the pipe."""
+    p.terminate()
+    try:
+        p.wait(60)
+    except subprocess.TimeoutExpired:
+        p.kill()
+
+
+def run_files(counts, files, jobs, which, env, timeout_s):
+    """(file, names)...: so many at once, each in a lab of its own."""
+    def one(item):
+        if not _interrupted.is_set():
+            python_file(counts, item[0], item[1], which, env, "", timeout_s)
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        done = [pool.submit(one, item) for item in files]
+        try:
+            for d in done:
+                d.result()
+        except BaseException:
+            _interrupted.set()
+            for p in list(_children):
+                end_child(p)
+            raise
+
+
 def python_file(counts, path, names, which, env, label, timeout_s):
     """One module in a process of its own; which: plain, sanitized or all of it."""
     read, write = os.pipe()
     argv = [sys.executable, "-B", __file__, "child", str(write), which, path, *names]
     p = subprocess.Popen(argv, env={**os.environ, **env}, pass_fds=[write], start_new_session=True)
     os.close(write)
+    _children.add(p)
     finished = False
     timed_out = []
 
-    def on_alarm(*_):
-        # its own cleaning up first
+    def too_long():
         timed_out.append(True)
-        p.terminate()
-        signal.signal(signal.SIGALRM, lambda *_: p.kill())
-        signal.alarm(60)
+        end_child(p)
 
-    signal.signal(signal.SIGALRM, on_alarm)
-    signal.alarm(timeout_s)
+    timer = threading.Timer(timeout_s, too_long)
+    timer.start()
     f = os.fdopen(read, encoding="utf-8")
     try:
         for line in f:
@@ -288,17 +324,13 @@ def python_file(counts, path, names, which, env, label, timeout_s):
                     say(e["text"])
         p.wait()
     except BaseException:
-        # It cleans up, and may still write to the pipe.
-        p.terminate()
-        try:
-            p.wait(60)
-        except subprocess.TimeoutExpired:
-            p.kill()
+        end_child(p)
         raise
     finally:
-        signal.alarm(0)
+        timer.cancel()
+        _children.discard(p)
         f.close()
-    if not finished:
+    if not finished and not _interrupted.is_set():
         why = f"still running after {timeout_s} s" if timed_out else f"ended with {p.returncode}"
         counts.add(f"{label}{module_name(path)}", FAILED, 0, why)
 
@@ -382,12 +414,11 @@ def python_part(counts, part, names):
         own = [n for n in names if n.split(".")[0] == module_name(f)]
         if own or not names:
             chosen.append((f, own))
-    # (which of the tests, on which build, seconds for a module)
-    rounds = {"system": [("sanitized", "build-asan", MODULE_TIMEOUT_S), ("plain", "build", MODULE_TIMEOUT_S)],
-              "lab": [("all", "build", MODULE_TIMEOUT_S)], "long": [("all", "build", LONG_TIMEOUT_S)]}[part]
-    for which, where, timeout_s in rounds:
-        for f, own in chosen:
-            python_file(counts, f, own, which, {"SHILA_BUILD": where}, "", timeout_s)
+    # (which of the tests, on which build, seconds for a module, modules at once: what measures is alone)
+    rounds = {"system": [("sanitized", "build-asan", MODULE_TIMEOUT_S, JOBS), ("plain", "build", MODULE_TIMEOUT_S, 1)],
+              "lab": [("all", "build", MODULE_TIMEOUT_S, 1)], "long": [("all", "build", LONG_TIMEOUT_S, 1)]}[part]
+    for which, where, timeout_s, jobs in rounds:
+        run_files(counts, chosen, jobs, which, {"SHILA_BUILD": where}, timeout_s)
 
 
 # ---- all of it ----
