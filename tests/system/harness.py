@@ -49,7 +49,7 @@ LAB = os.path.join(ROOT, "scripts", "lab")
 BUILD = os.path.join(ROOT, os.environ.get("SHILA_BUILD", "build"))
 LOG_LINES = 60
 
-__all__ = ["BUILD", "LAB", "ROOT", "TOOLS", "TRAFFIC", "Failed", "Lab", "Pair", "Process", "Shilad", "SystemTest",
+__all__ = ["BUILD", "LAB", "ROOT", "TOOLS", "TRAFFIC", "Failed", "Lab", "Pair", "Process", "SMALL_QUARANTINE", "Shilad", "SystemTest",
            "clean_environment", "kernel", "main", "nstat", "run", "show_logs", "spawn", "temporary",
            "traffic_answer", "wait_for"]
 
@@ -62,6 +62,11 @@ _daemons = []  # also those that have ended, for their logs
 
 class Failed(AssertionError):
     """Something is not as it must be; an AssertionError, so that unittest counts a failure."""
+
+
+# For tests that look at memory: what ASan keeps of freed memory would hide what the daemon itself takes.
+SMALL_QUARANTINE = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:handle_abort=1:quarantine_size_mb=8:"
+                                    "thread_local_quarantine_size_kb=64"}
 
 
 def clean_environment(**more):

@@ -15,7 +15,7 @@ import scion_daemon  # noqa: E402
 
 LINKS = 2
 LISTEN = "10.12.0.2:30299"
-RSS_GROWTH_KB = 150_000  # ASan's quarantine and shadow are in it
+RSS_GROWTH_KB = 150_000  # ASan's shadow is in it
 
 # mode: the words of the message. What keeps shilad from starting ...
 START = {
@@ -102,7 +102,8 @@ class Hostile(SystemTest):
         os.replace(self.modes_file + ".new", self.modes_file)
 
     def daemon(self, config=None, **options):
-        h = self.use(Shilad(self.lab, "h1", {"scion": {"daemon": LISTEN}, **(config or {})}, start=False, **options))
+        h = self.use(Shilad(self.lab, "h1", {"scion": {"daemon": LISTEN}, **(config or {})}, start=False,
+                            env=SMALL_QUARANTINE, **options))
         h.start(wait=False)
         return h
 
