@@ -1,94 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a daemon does with packets that are wrong, forged, or right and meant badly.
-
-Both hosts are in one AS (topology `local`), so there is no router that could know better. h2 is the target,
-h1 a real peer whose connection runs beside everything, and the packets come from a socket on h1's host
-under any SCION address.
-"""
+"""What a daemon does with packets that are wrong or forged: each refusal, each limit, and how much it sends."""
 
 import os
-import signal
 import struct
-import sys
+import time
 
 from harness import *  # noqa: F403
-
-sys.path.insert(0, TOOLS)
-import amplification  # noqa: E402
-import inject  # noqa: E402
-from inject import (ACCEPT, ACK, ALIVE, CLOSE, DATA, DATAGRAM, DGRAM, FIN, FRAG, HELLO_ACK, LAST, MAIN, OPEN, PLAIN,  # noqa: E402
-                    PROBE_REPLY, PSH, REJECT, RST, SUB, SYN, UNKNOWN, URG, TcpClient, frame, hello, open_frame, probe,
-                    thin)
-
-CONTACT = 31654
-AS = "1-64512"
-ALLOWED_AS = "1-64513"  # any host of it may connect
-STRANGER = ("1-64599", "10.99.0.99")
-
-
-class Hostile(SystemTest):
-    """A pair in one AS, an injector, and a connection of h1 that must not notice anything."""
-
-    config2 = {}
-    beat = True
-
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = cls.keep(Pair(topology="local", apps=(4,), config2=dict(
-            {"ingress": {"allow": [AS, ALLOWED_AS], "serve": ["tcp/8000-8002", "udp/9000-9001", "icmp"]}}, **cls.config2)))
-        cls.h1, cls.h2 = cls.pair.h1, cls.pair.h2
-        cls.worker = cls.h2.rpc("status")["worker_ports"]
-        cls.addresses = {h: cls.pair.lab.hosts[h]["address"] for h in ("h1", "h2")}
-        cls.target = (AS, cls.addresses["h2"])
-        cls.peer = (AS, cls.addresses["h1"])
-        cls.i = cls.keep(cls.injector())
-        cls.server = cls.keep(cls.h2.serve(8000))
-        cls.beside = cls.keep(cls.h1.spawn_traffic("beat", cls.h2.address(4), 8000, 600)) if cls.beat else None
-        if cls.beat:
-            wait_for(lambda: cls.h2.flows(state="open", role="main", side="server"), 10, "the connection beside")
-
-    @classmethod
-    def injector(cls, source=None):
-        return inject.Injector(f"/run/netns/{cls.pair.lab.netns('h1')}", cls.addresses["h1"], source or cls.peer, cls.target)
-
-    @classmethod
-    def tearDownClass(cls):
-        if cls.beside:
-            cls.beside.send_signal(signal.SIGTERM)
-            answer = traffic_answer(cls.beside.finish(20))
-            assert answer["ok"] and answer["longest"] < 2, answer
-
-    def drops(self):
-        return {d["name"]: d["count"] for d in self.h2.rpc("drops")}
-
-    def settle(self, port):
-        """What was sent to that port has been dealt with: later packets have, and worker and control are one queue."""
-        return self.i.barrier(port)
-
-    def difference(self, before):
-        after = self.drops()
-        return {k: after[k] - before[k] for k in after if after[k] != before[k]}
-
-    def refused(self, why, port, packet, counter, answer=None):
-        """One packet: exactly this counter rises, by one, and the answer is of that type and not larger."""
-        with self.subTest(why):
-            before = self.drops()
-            self.i.send_raw(port, packet)
-            answers = self.settle(port)
-            self.assertEqual(self.difference(before), {counter: 1} if counter else {}, f"{why}; answers {answers}")
-            self.assertEqual([a.type for a in answers], [answer] if answer else [], why)
-            for a in answers:
-                self.assertLessEqual(a.size, len(packet), why)
-
-    def names(self):
-        """Names of flows that never were."""
-        Hostile.number = getattr(Hostile, "number", 100) + 1
-        return Hostile.number << 12 | 0x777, 0x4242
-
-    def worker_of(self, a, b):
-        """The worker port for a flow with these ports."""
-        return self.worker[((((a ^ b) * 0x9E3779B1) & 0xFFFFFFFF) >> 16) % len(self.worker)]
+from hostile import ALLOWED_AS, AS, CONTACT, STRANGER, Hostile
+import amplification
+import inject
+from inject import (ACCEPT, ACK, ALIVE, CLOSE, DATA, DATAGRAM, DGRAM, FIN, FRAG, HELLO_ACK, LAST, MAIN, OPEN, PLAIN,
+                    PROBE_REPLY, REJECT, RST, SUB, SYN, UNKNOWN, URG, TcpClient, frame, hello, open_frame, probe, thin)
 
 
 class Refusals(Hostile):
@@ -270,7 +193,8 @@ class Refusals(Hostile):
         port = int(flow["remote"].rsplit(":", 1)[1])
         drops, resets = self.drops(), self.h2.counter("resets_to_programs")
         for kind in (MAIN, SUB, PLAIN):
-            self.i.send(CONTACT, open_frame(self.names(), (port, 8000), kind=kind, src=flow["client"]))
+            self.i.send(CONTACT, open_frame(self.names(), (port, 8000), kind=kind, src=flow["client"]),
+                        source=self.real_peer)
         self.assertEqual(self.settle(CONTACT), [])
         self.assertEqual(self.difference(drops), {"drop.in_use": 3})
         self.assertEqual([f["id"] for f in self.h2.flows(state="open", role="main", side="server")], [flow["id"]])
@@ -325,6 +249,167 @@ class Refusals(Hostile):
     @staticmethod
     def icmp(quote, kind=3, code=4):
         return inject.ip_packet("10.7.9.9", "10.70.2.1", 1, bytes([kind, code, 0, 0, 0, 0, 5, 0]) + quote[:28], 2)
+
+
+class LimitsTest(Hostile):
+    def clients(self, host, asn=ALLOWED_AS, src="10.7.9.9", count=1, confirm=True):
+        """So many opened flows of one host."""
+        out = []
+        for _ in range(count):
+            number, before = self.names()[0] >> 12, self.drops()
+            c = TcpClient(self.i, (20000 + number, 8000), number, CONTACT, (asn, host), src=src)
+            answer = c.open(confirm=confirm)
+            self.assertEqual(answer.type, ACCEPT, self.difference(before))
+            out.append(c)
+        return out
+
+    def one_more(self, host, counter, answer, asn=ALLOWED_AS, src="10.7.9.9"):
+        """An OPEN above a limit."""
+        number = self.names()[0] >> 12
+        packet = self.i.packet(CONTACT, open_frame((number << 12 | 1, 1), (20000 + number, 8000), src=src), source=(asn, host))
+        before = self.drops()
+        self.i.send_raw(CONTACT, packet)
+        answers = self.settle(CONTACT)
+        self.assertEqual(self.difference(before), {counter: 1}, answers)
+        self.assertEqual([(a.type, a.reason) for a in answers], [(REJECT, 4)] if answer else [])
+        for a in answers:
+            self.assertLessEqual(a.size, len(packet))
+
+    def end(self, clients):
+        for c in clients:
+            c.data(flags=RST | ACK)
+        wait_for(lambda: not [f for f in self.h2.flows(side="server") if f["peer"] in
+                              {f"{c.source[0]},{c.source[1]}" for c in clients}], 10, "the flows are forgotten")
+
+
+class Limits(LimitsTest):
+    """Each limit: its counter, the answer that it owes, and room again once there is some."""
+
+    config2 = {"ingress": {"allow": [AS, ALLOWED_AS, "1-64514", "1-64515", "1-64516"], "serve": ["tcp/8000-8002"],
+                           "pool": "10.64.0.0/28"},
+               "workers": 1,
+               "limits": {"flows": 40, "flows_per_peer": 4, "half_open_per_peer": 3,
+                          "pool_addresses_per_peer": 2, "flows_per_as": 6, "half_open_per_as": 5,
+                          "pool_addresses_per_as": 4, "peers_per_as": 3, "peers": 8, "linger_s": 1}}
+
+    def test_flows_of_a_peer(self):
+        flows = self.clients("10.0.1.1", count=4)
+        self.one_more("10.0.1.1", "drop.limit_flows_per_peer", True)
+        self.end(flows)
+        self.end(self.clients("10.0.1.1"))
+
+    def test_flows_of_an_as(self):
+        flows = self.clients("10.0.1.1", "1-64514", count=3) + self.clients("10.0.1.2", "1-64514", count=3)
+        self.one_more("10.0.1.2", "drop.limit_flows_per_as", True, "1-64514")
+        self.end(flows)
+        self.end(self.clients("10.0.1.2", "1-64514"))
+
+    def half_open(self, hosts, counter, asn):
+        """Young ones stay, and the OPEN gets no answer; the oldest makes room once it had time to answer."""
+        all_of_them = [c for host, count in hosts.items() for c in self.clients(host, asn, count=count, confirm=False)]
+        first = self.drops()[counter]
+        self.one_more(next(iter(hosts)), counter, False, asn)
+        self.assertEqual(self.drops()[counter], first + 1)
+        time.sleep(1.1)
+        before = {f["id"] for f in self.h2.flows(side="server") if f["peer"].startswith(asn)}
+        late = self.clients(next(iter(hosts)), asn)
+        after = {f["id"] for f in self.h2.flows(side="server") if f["peer"].startswith(asn)}
+        self.assertEqual(len(before), len(after))
+        self.assertEqual(len(after - before), 1)
+        self.end(all_of_them + late)
+
+    def test_half_open_of_a_peer(self):
+        self.half_open({"10.0.2.1": 3}, "drop.limit_half_open", "1-64515")
+
+    def test_half_open_of_an_as(self):
+        self.half_open({"10.0.2.1": 2, "10.0.2.2": 3}, "drop.limit_half_open_per_as", "1-64516")
+
+    def test_addresses(self):
+        flows = self.clients("10.0.3.1", "1-64514", src="10.7.1.1") + self.clients("10.0.3.1", "1-64514", src="10.7.1.2")
+        self.one_more("10.0.3.1", "drop.limit_pool_per_peer", True, "1-64514", "10.7.1.3")
+        flows += self.clients("10.0.3.2", "1-64514", src="10.7.1.1") + self.clients("10.0.3.2", "1-64514", src="10.7.1.2")
+        self.one_more("10.0.3.3", "drop.limit_pool_per_as", True, "1-64514", "10.7.1.3")
+        self.end(flows)
+        self.end(self.clients("10.0.3.3", "1-64514", src="10.7.1.3"))
+
+    def test_peers(self):
+        flows = [c for host in ("10.0.4.1", "10.0.4.2", "10.0.4.3") for c in self.clients(host)]
+        self.one_more("10.0.4.4", "drop.limit_peers_per_as", False)
+        flows += [c for host in ("10.0.4.1", "10.0.4.2", "10.0.4.3") for c in self.clients(host, "1-64514")]
+        flows += self.clients("10.0.4.1", "1-64515")
+        self.one_more("10.0.4.2", "drop.limit_peers", True, "1-64515")
+        self.end(flows)
+        self.end(self.clients("10.0.4.2", "1-64515"))
+
+
+class Full(LimitsTest):
+    """Limits of the daemon as a whole."""
+
+    config2 = {"ingress": {"allow": [AS, ALLOWED_AS], "serve": ["tcp/8000-8002"], "pool": "10.64.0.0/29"}, "workers": 1,
+               "limits": {"flows": 16, "linger_s": 1}}
+
+    def test_pool(self):
+        flows = [c for n in range(5) for c in self.clients("10.0.1.1", src=f"10.7.9.{n + 1}")]  # the connection beside has one
+        self.one_more("10.0.1.1", "drop.limit_pool", True, src="10.7.9.6")
+        self.end(flows)
+        self.end(self.clients("10.0.1.1", src="10.7.9.6"))
+
+    def test_flows(self):
+        flows = self.clients("10.0.1.1", count=15)
+        self.one_more("10.0.1.1", "drop.limit_flows", True)
+        self.end(flows)
+        self.end(self.clients("10.0.1.1"))
+
+
+class Rates(LimitsTest):
+    """Limits of so many a second."""
+
+    config2 = {"ingress": {"allow": [AS, ALLOWED_AS, "1-64514"], "serve": ["tcp/8000-8002"]}, "workers": 1,
+               "limits": {"opens_per_second_per_peer": 20, "opens_per_second_per_as": 30,
+                          "frames_per_second_strangers": 4, "scmp_per_second": 10, "linger_s": 1}}
+
+    def too_fast(self, counter, hosts, allowed, asn):
+        """More than a second's worth at once: what is too much is counted and not answered, and later it goes on."""
+        before = self.drops()
+        for n in range(3 * allowed):
+            number = self.names()[0] >> 12
+            self.i.send(CONTACT, open_frame((number << 12 | 1, 1), (20000 + number, 8002)), source=(asn, hosts[n % len(hosts)]))
+            if not self.difference(before):
+                self.i.receive(1, REJECT)  # nobody listens: it is half-open no longer
+        self.settle(CONTACT)
+        changed = self.difference(before)
+        self.assertLessEqual(set(changed), {counter, "drop.no_flow"}, changed)  # RSTs of the kernel after the REJECT
+        self.assertGreaterEqual(changed[counter], allowed // 2)  # a second may have begun meanwhile
+        time.sleep(1)
+        self.end(self.clients(hosts[0], asn))
+
+    def test_opens_of_a_peer(self):
+        self.too_fast("drop.limit_opens", ["10.0.5.1"], 20, ALLOWED_AS)
+
+    def test_opens_of_an_as(self):
+        self.too_fast("drop.limit_opens_per_as", ["10.0.5.1", "10.0.5.2"], 30, "1-64514")
+
+    def test_strangers(self):
+        before = self.drops()
+        for _ in range(50):
+            self.i.send(CONTACT, open_frame(self.names(), (1, 8000)), source=STRANGER)
+        answers = self.settle(CONTACT)
+        changed = self.difference(before)
+        self.assertEqual(sum(changed.values()), 50, changed)
+        self.assertEqual(set(changed), {"drop.not_allowed", "drop.limit_frames_strangers"})
+        self.assertLessEqual(changed["drop.not_allowed"], 8)
+        self.assertEqual(len(answers), changed["drop.not_allowed"])
+
+    def test_scmp(self):
+        before = self.drops()
+        for _ in range(50):
+            self.i.send_raw(CONTACT, inject.ms.raw(inject.ms.Packet(self.target, STRANGER, None, 1)
+                                                   .scmp(5, 0, bytes(16), bytes(60))))
+        self.settle(CONTACT)
+        changed = self.difference(before)
+        self.assertEqual(sum(changed.values()), 50, changed)
+        self.assertEqual(set(changed), {"drop.scmp_unmatched", "drop.limit_scmp"})
+        self.assertLessEqual(changed["drop.scmp_unmatched"], 20)
 
 
 class Amplification(Hostile):
