@@ -461,7 +461,7 @@ static unsigned long long now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-/* Steps, not time: the same on every machine. scripts/bench/path_choice tells what they cost. */
+/* Steps, not time: the same on every machine. scripts/micro/path_choice tells what they cost. */
 static void test_effort(void)
 {
 	static const struct {
