@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two hosts that everything runs between.
+
+    local       two hosts of one AS, joined by a veth of MTU 1500 beside their way through the AS
+        A       the veth with its offloads: trains cross it whole, nothing is segmented
+        B       without: frames of 1500 bytes, segmented in software by the sender, merged by the receiver's GRO
+    routers     two ASes, one link between their border routers
+"""
+
+import os
+
+from harness import Failed, Lab, run, temporary
+
+DEVICE = "bench0"
+OFFLOADS = {
+    "A": ["tso", "on", "gso", "on", "gro", "off", "tx-udp-segmentation", "on"],
+    "B": ["tso", "off", "gso", "on", "gro", "on", "tx-udp-segmentation", "off"],
+}
+IPV6 = {"h1": "fd00:be::1", "h2": "fd00:be::2"}
+
+SET_UPS = {
+    "A": "veth with offloads: no segmentation on the wire",
+    "B": "veth without: 1500-byte frames on the wire",
+    "routers": "two ASes, real border routers",
+}
+
+
+def kind_of(set_up):
+    return "routers" if set_up == "routers" else "local"
+
+
+class Bed:
+    client, server = "h1", "h2"
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.set_up = None
+        self.things = {}
+        self.dir = temporary()  # contenders keep their files here
+        os.chmod(self.dir, 0o700)
+        self.lab = Lab(topology="parallel", links=1) if kind == "routers" else Lab(topology="local")
+        if kind == "local":
+            self._join()
+
+    def _join(self):
+        names = [self.lab.netns(h) for h in (self.client, self.server)]
+        run(["ip", "link", "add", DEVICE, "netns", names[0], "mtu", 1500, "type", "veth",
+             "peer", "name", DEVICE, "netns", names[1], "mtu", 1500])
+        for host, other in ((self.client, self.server), (self.server, self.client)):
+            ip = ["ip", "-n", self.lab.netns(host)]
+            run([*ip, "link", "set", DEVICE, "up"])
+            run([*ip, "route", "replace", f"{self.address(other)}/32", "dev", DEVICE, "src", self.address(host)])
+            run([*ip, "address", "add", f"{IPV6[host]}/64", "dev", DEVICE, "nodad"])
+
+    def use(self, set_up):
+        """Switches the offloads of the veth; connections stay."""
+        if kind_of(set_up) != self.kind:
+            raise Failed(f"set-up {set_up} is not on this bed")
+        self.set_up = set_up
+        for host in (self.client, self.server):
+            if set_up in OFFLOADS:
+                run(self.inside(host, ["ethtool", "-K", DEVICE, *OFFLOADS[set_up]]))
+
+    def inside(self, host, argv):
+        """The command line that runs argv on that host."""
+        return self.lab.inside(host, [str(a) for a in argv])
+
+    def address(self, host, family=4):
+        """Of the host itself; between two hosts of one AS packets to it take the veth."""
+        return self.lab.hosts[host]["address"] if family == 4 else IPV6[host]
+
+    def shared(self, name, make):
+        """What several contenders share: made by make(bed) when first asked for, closed with the bed."""
+        if name not in self.things:
+            self.things[name] = make(self)
+        return self.things[name]
+
+    def close(self):
+        for thing in reversed(self.things.values()):
+            thing.close()
+        self.things.clear()
+        self.lab.close()

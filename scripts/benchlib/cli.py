@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+import argparse
+import json
+import sys
+
+from . import report
+from .bed import SET_UPS
+from .contender import all_contenders
+from .machine import machine
+from .measurements import ALL
+from .progress import Progress
+from .run import Bench
+
+REPETITIONS = 5
+
+
+def options_of(argv):
+    p = argparse.ArgumentParser(prog="scripts/bench", description="Measures shila beside the alternatives.")
+    p.add_argument("--quick", action="store_true", help="one short repetition of the main things: an impression")
+    p.add_argument("--list", action="store_true", help="measurements, contenders and set-ups")
+    p.add_argument("--only", metavar="NAME,...", action="append", default=[],
+                   help="these measurements, contenders, set-ups only (a contender: besides what its ratios are to)")
+    p.add_argument("--repetitions", metavar="N", type=int, help=f"default: {REPETITIONS}, with --quick 1")
+    p.add_argument("--seconds", metavar="S", type=float, help="of each run, instead of what is usual for it")
+    p.add_argument("--json", metavar="FILE", help="all figures (-: standard output, and no tables)")
+    p.add_argument("--profile", metavar="FILE", nargs="?", const="perf-shila.txt",
+                   help="perf report of the whole machine while shila carries data (default: perf-shila.txt)")
+    p.add_argument("--write-docs", action="store_true", help="put the tables into docs/performance.md")
+    p.add_argument("--verbose", action="store_true", help="say more when something fails")
+    p.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    options = p.parse_args(argv)
+    options.repetitions = options.repetitions or (1 if options.quick else REPETITIONS)
+    if options.repetitions < 1:
+        p.error("--repetitions: at least 1")
+    contenders, measurements = all_contenders(), list(ALL)
+    options.set_ups = list(SET_UPS)
+    names = [n for part in options.only for n in part.split(",") if n]
+    known = [{c.name for c in contenders}, {m.NAME for m in measurements}, set(SET_UPS)]
+    for n in names:
+        if not any(n in k for k in known):
+            p.error(f"--only: no {n}; there are {', '.join(sorted(set.union(*known)))}")
+    wanted = [[n for n in names if n in k] for k in known]
+    if wanted[0]:
+        with_base = {b for c in contenders if c.name in wanted[0] for b in (c.base, "tcp")} | set(wanted[0])
+        contenders = [c for c in contenders if c.name in with_base]
+    if wanted[1]:
+        measurements = [m for m in measurements if m.NAME in wanted[1]]
+    if wanted[2]:
+        options.set_ups = [s for s in SET_UPS if s in wanted[2]]
+    return options, contenders, measurements
+
+
+def show_list(contenders, measurements):
+    for title, rows in (("measurements", [(m.NAME, m.WHAT) for m in measurements]),
+                        ("contenders", [(c.name, c.what + (f" (not here: {c.missing()})" if c.missing() else ""))
+                                        for c in contenders]),
+                        ("set-ups", SET_UPS.items())):
+        print(f"{title}:")
+        for name, what in rows:
+            print(f"  {name:<14} {what}")
+
+
+def main(argv):
+    options, contenders, measurements = options_of(argv)
+    if options.check:
+        return 0
+    if options.list:
+        show_list(contenders, measurements)
+        return 0
+    progress = Progress()
+    here = []
+    for c in contenders:
+        if c.missing():
+            progress.say(f"without {c.name}: {c.missing()}")
+        else:
+            here.append(c)
+    bench = Bench(options, here, measurements, progress)
+    try:
+        bench.run()
+    except KeyboardInterrupt:
+        progress.end()
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+    result = {"machine": machine(), "command": "scripts/bench " + " ".join(argv), "versions": bench.versions,
+              "notes": bench.notes, "repetitions": options.repetitions, "figures": bench.figures.as_json(),
+              "failures": bench.figures.failures}
+    if options.json:
+        text = json.dumps(result, indent=1) + "\n"
+        if options.json == "-":
+            sys.stdout.write(text)
+        else:
+            with open(options.json, "w", encoding="utf-8") as f:
+                f.write(text)
+    if options.json != "-":
+        report.terminal(bench, result)
+    return 1 if bench.figures.failures else 0

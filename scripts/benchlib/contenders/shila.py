@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""shila itself. All of these share one pair of daemons."""
+
+from harness import Shilad
+
+from ..contender import Contender
+
+ORDER = 10
+
+# What one host opens here in a second would be a flood from a single peer elsewhere.
+LIMITS = {
+    "flows": 262144, "flows_per_peer": 262144, "flows_per_as": 262144, "half_open_per_peer": 65536,
+    "half_open_per_as": 65536, "opens_per_second_per_peer": 1000000, "opens_per_second_per_as": 1000000,
+    "frames_per_second_peers": 1000000, "frames_per_second_as": 1000000, "pool_addresses_per_peer": 65536,
+    "pool_addresses_per_as": 65536, "control_queue": 65536, "held_syns": 65536,
+}
+
+
+class Daemons:
+    """A shilad on each host: an egress with one TUN, another with two whose subflows may share a path."""
+
+    def __init__(self, bed, config=None):
+        first, second = bed.client, bed.server
+        self.second_egress = {}
+        self.pair = {}
+        for host, other in ((second, first), (first, second)):
+            n, m = int(host[1:]), int(other[1:])
+            d = Shilad(bed.lab, host, interfaces=1, start=False, log_level="info")
+            via = d.config["routes"][0]["via"]
+            self.second_egress[host] = f"{d.ns_egress}2"
+            d.config["egress"] = [d.config["egress"],
+                                  {"namespace": self.second_egress[host], "interfaces": 2,
+                                   "addresses": [f"10.8.{n}.0/24", f"fd00:8:{n}::/64"]}]
+            for route in d.config["routes"]:
+                route["paths"] = {"share": 2}
+            d.config["limits"] = dict(LIMITS)
+            d.config.update(config or {})
+            assert via and m
+            d.write_config()
+            self.pair[host] = d
+        try:
+            for d in self.pair.values():
+                d.start()
+            self.client, self.server = self.pair[first], self.pair[second]
+            self.client.wait_paths(bed.lab.info["paths_expected"])
+            self.server.wait_paths(bed.lab.info["paths_expected"], None)
+        except BaseException:
+            self.close()
+            raise
+
+    def pids(self):
+        return [d.process.pid for d in self.pair.values()]
+
+    def close(self):
+        for d in self.pair.values():
+            d.close()
+
+
+class Shila(Contender):
+    mptcp = True
+    set_ups = ("A", "B", "routers")
+
+    def start(self, bed):
+        self.bed = bed
+        self.daemons = bed.shared("shila", Daemons)
+
+    def version(self):
+        return self.daemons.client.rpc("status").get("version")
+
+    def server_command(self, argv):
+        return self.daemons.server.command(argv, ingress=True, mptcp=self.mptcp)
+
+    def client_command(self, argv):
+        return self.daemons.client.command(argv, mptcp=self.mptcp)
+
+    def address(self, family=4):
+        return self.daemons.server.address(family)
+
+    def pids(self):
+        return self.daemons.pids()
+
+
+class ShilaTcp(Shila):
+    name = "shila-tcp"
+    what = "plain TCP through shila"
+    measurements = ("throughput", "rr", "connects", "many", "datagrams", "idle")
+    cases = ("up", "down", "ipv6", "parallel")
+    mptcp = False
+
+
+class ShilaMptcp(Shila):
+    name = "shila-mptcp"
+    what = "MPTCP through shila, one subflow"
+    measurements = ("throughput", "rr", "connects")
+    cases = ("up", "down", "ipv6", "parallel")
+    base = "mptcp"
+
+
+class ShilaTwoSubflows(Shila):
+    name = "shila-2sf"
+    what = "MPTCP through shila, two subflows on one path (share: 2)"
+    cases = ("up", "down")
+    base = "mptcp"
+
+    def client_command(self, argv):
+        d = self.daemons.client
+        return d.cli("run", "--egress", self.daemons.second_egress[self.bed.client], "--", *argv)
+
+
+CONTENDERS = [ShilaTcp, ShilaMptcp, ShilaTwoSubflows]

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goodput of one iperf3, and what CPU it costs."""
+
+from ..cpu import Meter
+from ..iperf import OMIT_S, PARALLEL
+from ..run import Step
+
+NAME = "throughput"
+WHAT = "goodput and CPU per GB of one iperf3"
+CASES = {
+    "up": "one connection, to the server",
+    "down": "one connection, from the server",
+    "ipv6": "the same to the server, IPv6 inside",
+    "parallel": f"{PARALLEL} connections at once",
+}
+COLUMNS = [("gbit", "Gbit/s", 2), ("machine", "CPU s/GB", 2), ("own", "of it the tunnel's processes", 2)]
+OVERHEAD_S = 1.0  # of starting programs
+
+
+def steps(bench, set_up, contenders):
+    seconds = bench.seconds(3)
+    found = []
+    for case in CASES:
+        taking_part = [c for c in contenders if case in c.cases]
+        if bench.quick and case not in ("up", "down"):
+            taking_part = [c for c in taking_part if set_up == "B" and c.name.startswith("shila")]
+        for repetition in range(bench.repetitions):
+            for c in taking_part:
+                found.append(Step(f"{case} {c.name}", seconds + OMIT_S + OVERHEAD_S, c,
+                                  lambda c=c, case=case: one(bench, set_up, c, case, seconds)))
+    return found
+
+
+def one(bench, set_up, contender, case, seconds):
+    meter = Meter(contender.pids(), bench.background)
+    gbit, in_all = contender.throughput(case, seconds)
+    used = meter.read()
+    values = {"gbit": gbit, "machine": used["machine_s"] / (in_all / 1e9)}
+    if meter.pids:
+        values["own"] = used["own_s"] / (in_all / 1e9)
+    bench.figures.add(NAME, set_up, case, contender.name, values, CASES[case])
