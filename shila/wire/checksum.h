@@ -40,4 +40,15 @@ static inline uint16_t csum_finish(uint64_t sum)
 	return (uint16_t)~csum_fold(sum);
 }
 
+/* ---- for tests and benchmarks ---- */
+
+/* csum_variant() - Name of the @i-th way to sum up long pieces, fastest first; NULL behind the last, "plain". */
+const char *csum_variant(unsigned int i);
+
+/**
+ * csum_use() - Another way than what was chosen for this processor at the start; no other thread may be running.
+ * Return: 0; -ENOENT there is none of that name; -ENOTSUP the processor lacks it.
+ */
+int csum_use(const char *variant);
+
 #endif

@@ -4,6 +4,9 @@
 #include "shila/wire/scion.h"
 #include "tests/unit/check.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 /* As RFC 1071 says it, word by word. */
 static uint16_t plain_sum(const uint8_t *p, size_t len)
 {
@@ -21,22 +24,106 @@ static uint16_t swap(uint16_t v)
 	return __builtin_bswap16(v);
 }
 
-static void test_any_length(void)
+#define MOST_BYTES  2048
+#define ALIGNMENTS  64
+
+enum fill { FILL_RANDOM, FILL_MORE, FILL_ONES, FILL_ZERO, FILL_HIGH, FILL_LOW, FILL_MOST, FILL_NUM };
+
+static const char *const fill_why[FILL_NUM] = {
+	[FILL_RANDOM] = "random bytes, all lengths at all alignments",
+	[FILL_MORE] = "random bytes of another seed",
+	[FILL_ONES] = "all ones: a carry in every addition",
+	[FILL_ZERO] = "zeros stay zero",
+	[FILL_HIGH] = "only the upper bits of words",
+	[FILL_LOW] = "only the lower bits of words",
+	[FILL_MOST] = "words that just do not carry, and then do",
+};
+
+static void fill(uint8_t *p, size_t len, enum fill how)
 {
-	static uint8_t buf[4096 + 8];
-	uint32_t x = 1;
+	static uint32_t x = 1;
+
+	for (size_t i = 0; i < len; i++) {
+		x = x * 1664525 + 1013904223;
+		switch (how) {
+		case FILL_RANDOM:
+		case FILL_MORE:
+			p[i] = (uint8_t)(x >> 24);
+			break;
+		case FILL_ONES:
+			p[i] = 0xff;
+			break;
+		case FILL_ZERO:
+			p[i] = 0;
+			break;
+		case FILL_HIGH:
+			p[i] = i % 8 == 7 ? 0x80 : 0;
+			break;
+		case FILL_LOW:
+			p[i] = i % 4 == 0;
+			break;
+		case FILL_MOST:
+			p[i] = x >> 28 ? 0xff : 0xfe;
+			break;
+		case FILL_NUM:
+			break;
+		}
+	}
+}
+
+/* All lengths at one place, against a sum that grows byte by byte. */
+static int wrong_at(const uint8_t *p)
+{
+	uint64_t sum = 0;
 	int wrong = 0;
 
-	for (size_t i = 0; i < sizeof(buf); i++) {
-		x = x * 1664525 + 1013904223;
-		buf[i] = (uint8_t)(x >> 24);
+	for (size_t len = 0; len <= MOST_BYTES; len++) {
+		uint64_t folded = sum;
+
+		while (folded >> 16)
+			folded = (folded & 0xffff) + (folded >> 16);
+		wrong += swap(csum_fold(csum_add(0, p, len))) != folded;
+		sum += len % 2 ? p[len] : (uint32_t)p[len] << 8;
 	}
-	for (size_t len = 0; len <= 300; len++)
-		for (size_t at = 0; at < 8; at++)
-			wrong += swap(csum_fold(csum_add(0, buf + at, len))) !=
-				 plain_sum(buf + at, len);
-	CHECK("lengths 0 to 300 at every alignment", wrong == 0);
-	CHECK("4096 bytes", swap(csum_fold(csum_add(0, buf, 4096))) == plain_sum(buf, 4096));
+	return wrong;
+}
+
+static void test_any_length(void)
+{
+	static _Alignas(64) uint8_t buf[MOST_BYTES + 1 + ALIGNMENTS];
+	static uint8_t large[65536 + 1];
+
+	for (unsigned int how = 0; how < FILL_NUM; how++) {
+		int wrong = 0;
+
+		fill(buf, sizeof(buf), how);
+		for (size_t at = 0; at < ALIGNMENTS; at++)
+			wrong += wrong_at(buf + at);
+		CHECK(fill_why[how], wrong == 0);
+		fill(large, sizeof(large), how);
+		for (size_t len = 65536 - 300; len <= 65536; len++)
+			wrong += swap(csum_fold(csum_add(0, large + 1, len))) != plain_sum(large + 1, len);
+		CHECK("64 KiB and a little less", wrong == 0);
+	}
+}
+
+/* Nothing is read before or behind a piece: an address sanitizer would say so. */
+static void test_exact_pieces(void)
+{
+	uint8_t all[MOST_BYTES];
+	int wrong = 0;
+
+	fill(all, sizeof(all), FILL_RANDOM);
+	for (size_t len = 1; len <= MOST_BYTES; len += len < 600 ? 1 : 7) {
+		uint8_t *p = malloc(len);
+
+		if (!p)
+			abort();
+		memcpy(p, all, len);
+		wrong += swap(csum_fold(csum_add(0, p, len))) != plain_sum(all, len);
+		free(p);
+	}
+	CHECK("pieces of their own", wrong == 0);
 }
 
 static void test_carries(void)
@@ -49,8 +136,38 @@ static void test_carries(void)
 	CHECK("an odd byte is padded behind", swap(csum_fold(csum_add(0, ones, 1))) == 0xff00);
 	for (int i = 0; i < 100000; i++)
 		sum = csum_add(sum, ones, 64);
-	CHECK("many pieces do not overflow", csum_fold(sum) == 0xffff);
+	CHECK("many short pieces do not overflow", csum_fold(sum) == 0xffff);
+	sum = 0;
+	for (int i = 0; i < 10000; i++) {
+		uint64_t before = sum;
+
+		sum = csum_add(sum, ones, sizeof(ones));
+		CHECK("a long piece adds at most 33 bits", sum - before < 1ull << 33);
+	}
+	CHECK("many long pieces do not overflow", csum_fold(sum) == 0xffff);
 	CHECK("nothing", csum_add(77, ones, 0) == 77);
+}
+
+/* Each way that this processor has; what runs by default is the first of them. */
+static void test_variants(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; csum_variant(i); i++) {
+		int err = csum_use(csum_variant(i));
+
+		CHECK("works or is not there", err == 0 || err == -ENOTSUP);
+		if (err < 0)
+			continue;
+		test_any_length();
+		test_exact_pieces();
+		test_carries();
+		n++;
+	}
+	CHECK("plain code works everywhere", n && csum_use("plain") == 0);
+	CHECK("no such way", csum_use("abacus") == -ENOENT);
+	for (unsigned int i = 0; csum_use(csum_variant(i)) < 0; i++)
+		;
 }
 
 static void test_pieces(void)
@@ -114,7 +231,9 @@ static void test_scion_pseudo(void)
 
 const struct unit_test unit_tests[] = {
 	{ "any length", test_any_length },
+	{ "pieces of their own", test_exact_pieces },
 	{ "carries", test_carries },
+	{ "variants", test_variants },
 	{ "pieces", test_pieces },
 	{ "SCION pseudo header", test_scion_pseudo },
 	{ 0 },
