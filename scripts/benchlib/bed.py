@@ -16,7 +16,6 @@ OFFLOADS = {
     "A": ["tso", "on", "gso", "on", "gro", "off", "tx-udp-segmentation", "on"],
     "B": ["tso", "off", "gso", "on", "gro", "on", "tx-udp-segmentation", "off"],
 }
-IPV6 = {"h1": "fd00:be::1", "h2": "fd00:be::2"}
 
 SET_UPS = {
     "A": "veth with offloads: no segmentation on the wire",
@@ -30,34 +29,39 @@ def kind_of(set_up):
 
 
 class Bed:
+    """hosts: pairs of client and server. (h1, h2) are there always; others are more hosts of the same AS."""
+
     client, server = "h1", "h2"
 
-    def __init__(self, kind):
+    def __init__(self, kind, pairs=()):
         self.kind = kind
+        self.pairs = list(dict.fromkeys([(self.client, self.server), *pairs]))
         self.set_up = None
         self.things = {}
         self.dir = temporary()  # contenders keep their files here
         os.chmod(self.dir, 0o700)
-        self.lab = Lab(topology="parallel", links=1) if kind == "routers" else Lab(topology="local")
+        self.lab = Lab(topology="parallel", links=1) if kind == "routers" else Lab(
+            topology="local", hosts_per_as=2 * len(self.pairs) if len(self.pairs) > 1 else None)
         if kind == "local":
-            self._join()
+            for pair in self.pairs:
+                self._join(*pair)
 
-    def _join(self):
-        names = [self.lab.netns(h) for h in (self.client, self.server)]
+    def _join(self, first, second):
+        names = [self.lab.netns(h) for h in (first, second)]
         run(["ip", "link", "add", DEVICE, "netns", names[0], "mtu", 1500, "type", "veth",
              "peer", "name", DEVICE, "netns", names[1], "mtu", 1500])
-        for host, other in ((self.client, self.server), (self.server, self.client)):
+        for host, other in ((first, second), (second, first)):
             ip = ["ip", "-n", self.lab.netns(host)]
             run([*ip, "link", "set", DEVICE, "up"])
             run([*ip, "route", "replace", f"{self.address(other)}/32", "dev", DEVICE, "src", self.address(host)])
-            run([*ip, "address", "add", f"{IPV6[host]}/64", "dev", DEVICE, "nodad"])
+            run([*ip, "address", "add", f"{self.address(host, 6)}/64", "dev", DEVICE, "nodad"])
 
     def use(self, set_up):
         """Switches the offloads of the veth; connections stay."""
         if kind_of(set_up) != self.kind:
             raise Failed(f"set-up {set_up} is not on this bed")
         self.set_up = set_up
-        for host in (self.client, self.server):
+        for host in [h for pair in self.pairs for h in pair]:
             if set_up in OFFLOADS:
                 run(self.inside(host, ["ethtool", "-K", DEVICE, *OFFLOADS[set_up]]))
 
@@ -67,12 +71,12 @@ class Bed:
 
     def address(self, host, family=4):
         """Of the host itself; between two hosts of one AS packets to it take the veth."""
-        return self.lab.hosts[host]["address"] if family == 4 else IPV6[host]
+        return self.lab.hosts[host]["address"] if family == 4 else f"fd00:be::{host[1:]}"
 
     def shared(self, name, make):
-        """What several contenders share: made by make(bed) when first asked for, closed with the bed."""
+        """What several contenders share: made by make() when first asked for, closed with the bed."""
         if name not in self.things:
-            self.things[name] = make(self)
+            self.things[name] = make()
         return self.things[name]
 
     def close(self):

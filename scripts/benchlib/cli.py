@@ -2,12 +2,15 @@
 import argparse
 import json
 import sys
+import time
 
-from . import report
+from . import document, report
 from .bed import SET_UPS
 from .contender import all_contenders
+from .goals import goals
 from .machine import machine
 from .measurements import ALL
+from .profile import Profile
 from .progress import Progress
 from .run import Bench
 
@@ -32,6 +35,8 @@ def options_of(argv):
     options.repetitions = options.repetitions or (1 if options.quick else REPETITIONS)
     if options.repetitions < 1:
         p.error("--repetitions: at least 1")
+    if options.profile and Profile.missing():
+        p.error(f"--profile: {Profile.missing()}")
     contenders, measurements = all_contenders(), list(ALL)
     options.set_ups = list(SET_UPS)
     names = [n for part in options.only for n in part.split(",") if n]
@@ -60,6 +65,14 @@ def show_list(contenders, measurements):
             print(f"  {name:<14} {what}")
 
 
+def command(options):
+    """What makes the same figures again."""
+    parts = ["scripts/bench", "--quick" if options.quick else "", *(f"--only {o}" for o in options.only),
+             f"--seconds {options.seconds:g}" if options.seconds else "",
+             f"--repetitions {options.repetitions}" if options.repetitions != REPETITIONS else ""]
+    return " ".join(p for p in parts if p)
+
+
 def main(argv):
     options, contenders, measurements = options_of(argv)
     if options.check:
@@ -81,8 +94,9 @@ def main(argv):
         progress.end()
         print("bench: interrupted", file=sys.stderr)
         return 130
-    result = {"machine": machine(), "command": "scripts/bench " + " ".join(argv), "versions": bench.versions,
-              "notes": bench.notes, "repetitions": options.repetitions, "figures": bench.figures.as_json(),
+    wanted = goals(bench.figures)
+    result = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "command": command(options), "versions": bench.versions,
+              "notes": bench.notes, "repetitions": options.repetitions, "figures": bench.figures.as_json(), "goals": [vars(g) for g in wanted],
               "failures": bench.figures.failures}
     if options.json:
         text = json.dumps(result, indent=1) + "\n"
@@ -92,5 +106,9 @@ def main(argv):
             with open(options.json, "w", encoding="utf-8") as f:
                 f.write(text)
     if options.json != "-":
-        report.terminal(bench, result)
+        report.terminal(bench, result, wanted)
+    if options.write_docs:
+        document.write(bench, result, wanted)
+    if bench.profile:
+        print(f"profile: {bench.profile.path}", file=sys.stderr)
     return 1 if bench.figures.failures else 0

@@ -19,6 +19,7 @@ class Contender:
     set_ups = ("A", "B")  # where it takes part: "A", "B" (two hosts of one AS, a veth), "routers"
     measurements = ("throughput",)
     cases = ("up", "down")  # of throughput, see measurements/throughput.py
+    hosts = ("h1", "h2")  # client and server; others of the same AS: see Bed
     base = "tcp"  # the contender that its ratios are to; in set-up "routers": "generator"
 
     def missing(self):
@@ -51,7 +52,7 @@ class Contender:
         raise NotImplementedError
 
     def pids(self):
-        """The tunnel's own processes on both hosts, whose CPU is counted. None of them: []."""
+        """The tunnel's own processes, whose CPU is counted: the client's first. None of them: []."""
         return []
 
     def throughput(self, case, seconds):

@@ -21,6 +21,26 @@ def process_s(pid):
     return int(fields[11]) * TICK_S, int(fields[12]) * TICK_S
 
 
+def switches(pid):
+    """How often its threads have stopped to run so far: once more each is one wake-up."""
+    count = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8", errors="replace") as f:
+            count += sum(int(line.split()[1]) for line in f if "_ctxt_switches" in line)
+    return count
+
+
+def memory(pid):
+    """{"rss", "pss"} in bytes."""
+    found = {}
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        for line in f:
+            name, _, value = line.partition(":")
+            if name in ("Rss", "Pss"):
+                found[name.lower()] = int(value.split()[0]) * 1024
+    return found
+
+
 class Meter:
     """Counts from its making: machine, processes, time. Without what the machine does anyway."""
 

@@ -7,6 +7,7 @@ import traceback
 from . import cpu
 from .bed import Bed, kind_of
 from .figures import Figures
+from .profile import Profile
 
 BUSY = 0.2  # CPUs; what does more than the lab and idle contenders is no background to take off
 START_S = {"local": 8.0, "routers": 12.0}  # lab and contenders
@@ -28,6 +29,7 @@ class Bench:
         self.quick = options.quick
         self.repetitions = options.repetitions
         self.figures = Figures()
+        self.profile = Profile(options.profile) if options.profile else None
         self.background = 0.0
         self.bed = None
         self.versions = {}
@@ -43,6 +45,8 @@ class Bench:
         plan = []
         for m in self.measurements:
             taking_part = [c for c in self.contenders if set_up in c.set_ups and m.NAME in c.measurements]
+            if set_up not in getattr(m, "SET_UPS", ("A", "B", "routers")):
+                continue
             steps = m.steps(self, set_up, taking_part) if taking_part else []
             if steps:
                 plan.append((m, steps))
@@ -62,7 +66,7 @@ class Bench:
         needed = {step.contender for p in plans.values() for _, steps in p for step in steps}
         started = []
         self.progress.step(f"starting: {kind}", START_S[kind])
-        self.bed = Bed(kind)
+        self.bed = Bed(kind, [c.hosts for c in self.contenders if c in needed])
         try:
             for c in [c for c in self.contenders if c in needed]:
                 started.append(c)

@@ -17,16 +17,15 @@ LIMITS = {
 
 
 class Daemons:
-    """A shilad on each host: an egress with one TUN, another with two whose subflows may share a path."""
+    """A shilad on each of two hosts: an egress with one TUN, another with two whose subflows may share a path."""
 
-    def __init__(self, bed, config=None):
-        first, second = bed.client, bed.server
+    def __init__(self, bed, hosts, config=None):
+        first, second = hosts
         self.second_egress = {}
         self.pair = {}
-        for host, other in ((second, first), (first, second)):
-            n, m = int(host[1:]), int(other[1:])
-            d = Shilad(bed.lab, host, interfaces=1, start=False, log_level="info")
-            via = d.config["routes"][0]["via"]
+        for host, other in ((first, second), (second, first)):
+            n = int(host[1:])
+            d = Shilad(bed.lab, host, interfaces=1, start=False, log_level="info", peers=[other])
             self.second_egress[host] = f"{d.ns_egress}2"
             d.config["egress"] = [d.config["egress"],
                                   {"namespace": self.second_egress[host], "interfaces": 2,
@@ -35,13 +34,12 @@ class Daemons:
                 route["paths"] = {"share": 2}
             d.config["limits"] = dict(LIMITS)
             d.config.update(config or {})
-            assert via and m
             d.write_config()
             self.pair[host] = d
         try:
-            for d in self.pair.values():
-                d.start()
             self.client, self.server = self.pair[first], self.pair[second]
+            self.server.start()  # first: the first probes of the client find it
+            self.client.start()
             self.client.wait_paths(bed.lab.info["paths_expected"])
             self.server.wait_paths(bed.lab.info["paths_expected"], None)
         except BaseException:
@@ -50,6 +48,16 @@ class Daemons:
 
     def pids(self):
         return [d.process.pid for d in self.pair.values()]
+
+    def flows(self):
+        """Of both sides together, also those that linger."""
+        return sum(d.rpc("status")["flows"] for d in self.pair.values())
+
+    def uneven(self):
+        """How many more flows the fullest worker of the client has than an even share, in percent."""
+        status = self.client.rpc("status")
+        most = next(limit["used"] for limit in status["limits"] if limit["name"] == "flows")
+        return 100 * (most * status["workers"] / status["flows"] - 1) if status["flows"] else 0.0
 
     def close(self):
         for d in self.pair.values():
@@ -62,7 +70,7 @@ class Shila(Contender):
 
     def start(self, bed):
         self.bed = bed
-        self.daemons = bed.shared("shila", Daemons)
+        self.daemons = bed.shared("shila", lambda: Daemons(bed, self.hosts))
 
     def version(self):
         return self.daemons.client.rpc("status").get("version")
@@ -104,7 +112,20 @@ class ShilaTwoSubflows(Shila):
 
     def client_command(self, argv):
         d = self.daemons.client
-        return d.cli("run", "--egress", self.daemons.second_egress[self.bed.client], "--", *argv)
+        return d.cli("run", "--egress", self.daemons.second_egress[self.hosts[0]], "--", *argv)
 
 
-CONTENDERS = [ShilaTcp, ShilaMptcp, ShilaTwoSubflows]
+class ShilaOneWorker(Shila):
+    name = "shila-1w"
+    what = "plain TCP through shila with one worker, on hosts of its own"
+    set_ups = ("A", "B")
+    cases = ("up", "parallel")
+    hosts = ("h3", "h4")
+    mptcp = False
+
+    def start(self, bed):
+        self.bed = bed
+        self.daemons = bed.shared("shila-1w", lambda: Daemons(bed, self.hosts, {"workers": 1}))
+
+
+CONTENDERS = [ShilaTcp, ShilaMptcp, ShilaTwoSubflows, ShilaOneWorker]

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/bench as a command: what it says, that it ends, and that it leaves nothing. No figure is judged."""
+
+import json
+import signal
+
+from harness import *  # noqa: F403
+from harness import ROOT, main, run
+
+import os
+import sys
+
+BENCH = os.path.join(ROOT, "scripts", "bench")
+INSIDE = [sys.executable, "-B", os.path.join(ROOT, "scripts", "benchlib")]
+
+
+def left(pid):
+    """Namespaces of the lab and the daemons of that process."""
+    return [n for n in os.listdir("/run/netns") if f"t{pid}x" in n] if os.path.isdir("/run/netns") else []
+
+
+class Bench(SystemTest):
+    def test_list_names_everything(self):
+        text = run([BENCH, "--list"]).stdout
+        for name in ("measurements:", "throughput", "idle", "contenders:", "tcp", "shila-mptcp", "set-ups:", "routers"):
+            self.assertIn(f"{name}", text)
+
+    def test_unknown_name(self):
+        p = run([BENCH, "--only", "throughput,nonsense"], check=False)
+        self.assertEqual(p.returncode, 2)
+        self.assertIn("no nonsense", p.stderr)
+        self.assertIn("shila-tcp", p.stderr)
+
+    def test_one_measurement(self):
+        p = spawn([*INSIDE, "--only", "idle", "--repetitions", 1, "--seconds", 0.5, "--json", "-"])
+        text = p.finish(60)
+        self.assertEqual(left(p.pid), [])
+        answer = json.loads(text[text.index("{"):])
+        self.assertEqual(answer["failures"], [])
+        self.assertEqual(answer["repetitions"], 1)
+        [row] = answer["figures"]
+        self.assertEqual((row["measurement"], row["contender"]), ("idle", "shila-tcp"))
+        self.assertEqual(len(row["values"]["wake_ups"]), 1)
+
+    def test_ctrl_c_leaves_nothing(self):
+        p = spawn([*INSIDE, "--only", "idle", "--seconds", 60])
+        wait_for(lambda: [n for n in left(p.pid) if n.endswith("-i")], 30, "daemons of the bench")
+        p.send_signal(signal.SIGINT)
+        self.assertIn("interrupted", p.finish(30, code=130))
+        self.assertEqual(left(p.pid), [])
+
+
+if __name__ == "__main__":
+    main()
