@@ -258,6 +258,24 @@ class HostileServer(Hostile):
         result = self.answered(lambda f: None, ("EHOSTUNREACH",))[0]
         self.assertLess(result["seconds"], 3)
 
+    def test_bare_for_ever(self):
+        """ACCEPT without a SYN/ACK, again and again: the client gives up at its deadline, and answers no more than it gets."""
+        accepts, answers, name = [], [], (0x5000, 7)  # flows that other tests left have ALIVEs of their own
+
+        def answer(f):
+            if f.type == ALIVE and f.to == name:
+                answers.append(f.size)
+            if f.type != OPEN:
+                return None
+            accept = inject.accept(self.opened(f)[0], name, CONTACT)
+            accepts.extend([len(self.evil.packet(f.src_port, accept))] * 5)
+            return [(accept, f.src_port)] * 5
+        result = self.answered(answer, ("EHOSTUNREACH",))[0]
+        self.assertLess(result["seconds"], 3)
+        self.assertGreater(len(answers), 0)
+        self.assertLessEqual(len(answers), len(accepts), "one ALIVE for each ACCEPT")
+        self.assertLess(max(answers), min(accepts), "which is not larger")
+
     def test_ports_and_bodies(self):
         """Worker ports that cannot be, SYN/ACKs that make no sense, names that change."""
         def reply(body, port=CONTACT, name=(0x6000, 1)):
