@@ -118,16 +118,19 @@ class Flood(SystemTest):
             return int(next(line for line in f if "shila-i0:" in line).split(":")[1].split()[0])
 
     def test_strangers(self):
-        self.check("OPENs of strangers", "open", "1-64599,10.99.0.0", 24)
+        self.check("OPENs of strangers", "open", "1-64599,10.99.0.0", 16)
 
     def test_allowed_as(self):
-        self.check("OPENs of hosts of an allowed AS", "open", f"{ALLOWED_AS},10.13.0.0", 24)
+        self.check("OPENs of hosts of an allowed AS", "open", f"{ALLOWED_AS},10.13.0.0", 16)
 
     def test_the_peer(self):
-        self.check("OPENs in the name of the peer", "open", f"{AS},{self.hosts['h1']}", 24)
+        self.check("OPENs in the name of the peer", "open", f"{AS},{self.hosts['h1']}", 16)
 
     def test_random(self):
-        self.check("random packets in the name of the peer", "random", f"{AS},{self.hosts['h1']}", 24)
+        self.check("random packets in the name of the peer", "random", f"{AS},{self.hosts['h1']}", 16)
+
+    def test_mixed(self):
+        self.check("OPENs and random packets of an allowed AS", "mixed", f"{ALLOWED_AS},10.13.0.0", 16)
 
     def drops(self):
         return {d["name"]: d["count"] for d in self.h2.rpc("drops")}
