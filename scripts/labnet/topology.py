@@ -135,12 +135,13 @@ def rate_bits(rate):
     return int(float(m[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[m[2]])
 
 
-def check_mtu(mtu, underlay):
+def check_mtu(mtu, underlay, kind):
     # IPv6 does not run on a link of less than 1280 bytes; 576 is what IPv4 hosts must take. The
-    # buffers of the router hold 8488 bytes of packet.
+    # buffers of the router hold 8488 bytes of packet; between hosts of one AS there is no router.
     lowest = 1280 - OVERHEAD["ipv6"] if underlay == "ipv6" else 576 - OVERHEAD["ipv4"]
-    if not lowest <= mtu <= 8488:
-        raise LabError(f"MTU {mtu} is not between {lowest} and 8488 ({underlay} underlay)")
+    highest = 65535 - OVERHEAD[underlay] if kind == "local" else 8488
+    if not lowest <= mtu <= highest:
+        raise LabError(f"MTU {mtu} is not between {lowest} and {highest} ({underlay} underlay)")
 
 
 class _Builder:
@@ -205,7 +206,7 @@ def build(name, kind, links=3, rate="none", mtu=None, underlay="ipv4", hosts_per
         raise LabError(f"--links {links}: at least 1, and at most {MAX_LINKS} links in the whole lab")
     link_mtu, link_rate = dict(link_mtu or {}), dict(link_rate or {})
     for m in [mtu, *link_mtu.values()]:
-        check_mtu(m, underlay)
+        check_mtu(m, underlay, kind)
     for r in [rate, *link_rate.values()]:
         rate_bits(r)
 
