@@ -1,0 +1,16 @@
+// What scripts/bench measures shila against and Debian does not have. Pinned here with checksums in
+// go.sum, built by `go install tool`, cached outside of the source tree. Nothing of this is part of
+// shila itself.
+module shila/bench-tools
+
+go 1.26.4
+
+tool golang.zx2c4.com/wireguard
+
+require (
+	golang.org/x/crypto v0.37.0 // indirect
+	golang.org/x/net v0.39.0 // indirect
+	golang.org/x/sys v0.32.0 // indirect
+	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2 // indirect
+	golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446 // indirect
+)
