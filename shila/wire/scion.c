@@ -29,19 +29,26 @@ static bool is_mapped(const uint8_t *host, uint8_t len)
 	return len == 16 && !memcmp(host, mapped, sizeof(mapped));
 }
 
+/* What is behind the path: extension headers, layer 4. */
+struct upper {
+	const uint8_t *p;
+	size_t len;
+	uint8_t proto;
+};
+
 /*
  * Skip at most one hop-by-hop and then one end-to-end extension header: next(1) len/4 - 1 (1)
  * options. Where a quote ends inside of one, l4_proto stays that of the extension and nothing is
  * left.
  */
-static int skip_extensions(struct scion_pkt *o, bool quote)
+static int skip_extensions(struct upper *o, bool quote)
 {
-	struct rd r = rd_init(o->l4, o->l4_len);
+	struct rd r = rd_init(o->p, o->len);
 
 	for (uint8_t ext = SCION_L4_HBH; ext <= SCION_L4_E2E; ext++) {
 		uint8_t next;
 
-		if (o->l4_proto != ext)
+		if (o->proto != ext)
 			continue;
 		next = rd_u8(&r);
 		rd_skip(&r, 4 * ((size_t)rd_u8(&r) + 1) - 2);
@@ -49,12 +56,12 @@ static int skip_extensions(struct scion_pkt *o, bool quote)
 			return -EBADMSG;
 		if (r.bad)
 			break;
-		o->l4_proto = next;
+		o->proto = next;
 	}
-	if (!r.bad && (o->l4_proto == SCION_L4_HBH || o->l4_proto == SCION_L4_E2E))
+	if (!r.bad && (o->proto == SCION_L4_HBH || o->proto == SCION_L4_E2E))
 		return -EBADMSG; /* twice or in the wrong order */
-	o->l4 += o->l4_len - r.left;
-	o->l4_len = r.left;
+	o->p += o->len - r.left;
+	o->len = r.left;
 	return 0;
 }
 
@@ -62,66 +69,76 @@ static int skip_extensions(struct scion_pkt *o, bool quote)
 static inline __attribute__((always_inline)) int parse(const uint8_t *p, size_t len, bool quote,
 						       struct scion_pkt *out)
 {
+	size_t payload_len, hdr_len, fixed_len;
+	uint8_t dst_len, src_len, path_type;
 	struct scion_path_meta m;
-	struct scion_pkt o = { 0 };
-	size_t payload_len, fixed_len;
+	struct upper l4;
 	uint32_t word;
 	int err;
 
 	if (len < COMMON_LEN + IAS_LEN)
 		return -EBADMSG;
 	word = get_be32(p);
-	o.flow_id = word & 0xfffff;
-	o.traffic_class = (uint8_t)(word >> 20);
-	o.l4_proto = p[4];
-	o.hdr_len = (uint16_t)(p[5] * 4);
+	hdr_len = p[5] * 4u;
 	payload_len = get_be16(p + 6);
-	o.path_type = p[8];
-	if (word >> 28 || o.hdr_len > len || (!quote && o.hdr_len + payload_len != len))
+	path_type = p[8];
+	if (word >> 28 || hdr_len > len || (!quote && hdr_len + payload_len != len))
 		return -EBADMSG;
 
-	o.dst_len = host_len[p[9] >> 4];
-	o.src_len = host_len[p[9] & 0xf];
-	if (!o.dst_len || !o.src_len)
+	dst_len = host_len[p[9] >> 4];
+	src_len = host_len[p[9] & 0xf];
+	if (!dst_len || !src_len)
 		return -EAFNOSUPPORT;
-	o.addr_hdr_len = (uint8_t)(IAS_LEN + o.dst_len + o.src_len);
-	fixed_len = COMMON_LEN + (size_t)o.addr_hdr_len;
-	if (fixed_len > o.hdr_len)
+	fixed_len = (size_t)COMMON_LEN + IAS_LEN + dst_len + src_len;
+	if (fixed_len > hdr_len)
 		return -EBADMSG;
-	o.addr_hdr = p + COMMON_LEN;
-	o.dst_ia.v = get_be64(p + COMMON_LEN);
-	o.src_ia.v = get_be64(p + COMMON_LEN + 8);
-	o.dst_host = o.addr_hdr + IAS_LEN;
-	o.src_host = o.dst_host + o.dst_len;
 	/* An IPv4 host has one form only, or comparing addresses would miss it. */
-	if (is_mapped(o.dst_host, o.dst_len) || is_mapped(o.src_host, o.src_len))
+	if (is_mapped(p + COMMON_LEN + IAS_LEN, dst_len) || is_mapped(p + COMMON_LEN + IAS_LEN + dst_len, src_len))
 		return -EAFNOSUPPORT;
 
-	o.path_len = (uint16_t)(o.hdr_len - fixed_len);
-	if (o.path_type == SCION_PATH_SCION) {
-		o.path = p + fixed_len;
-		err = scion_path_check(o.path, o.path_len, &m);
+	if (path_type == SCION_PATH_SCION) {
+		err = scion_path_check(p + fixed_len, hdr_len - fixed_len, &m);
 		if (err < 0)
 			return err;
 		if (!quote && m.curr_hf + 1 != m.num_hf)
 			return -EBADMSG; /* has not arrived: this is not its last hop */
-	} else if (o.path_type != SCION_PATH_EMPTY) {
+	} else if (path_type != SCION_PATH_EMPTY) {
 		return -EPROTONOSUPPORT;
-	} else if (o.path_len) {
+	} else if (fixed_len != hdr_len) {
 		return -EBADMSG;
 	}
 
-	o.l4 = p + o.hdr_len;
-	o.l4_len = len - o.hdr_len;
+	l4 = (struct upper){ p + hdr_len, len - hdr_len, p[4] };
 	/* What was quoted for its wrong PayloadLen may have more bytes than it says. */
-	if (quote && o.l4_len > payload_len)
-		o.l4_len = payload_len;
-	if (__builtin_expect(o.l4_proto == SCION_L4_HBH || o.l4_proto == SCION_L4_E2E, 0)) {
-		err = skip_extensions(&o, quote);
+	if (quote && l4.len > payload_len)
+		l4.len = payload_len;
+	if (__builtin_expect(l4.proto == SCION_L4_HBH || l4.proto == SCION_L4_E2E, 0)) {
+		struct upper behind = l4; /* so that @l4 may stay in registers */
+
+		err = skip_extensions(&behind, quote);
 		if (err < 0)
 			return err;
+		l4 = behind;
 	}
-	*out = o;
+	*out = (struct scion_pkt){
+		.flow_id = word & 0xfffff,
+		.traffic_class = (uint8_t)(word >> 20),
+		.path_type = path_type,
+		.dst_ia.v = get_be64(p + COMMON_LEN),
+		.src_ia.v = get_be64(p + COMMON_LEN + 8),
+		.addr_hdr = p + COMMON_LEN,
+		.dst_host = p + COMMON_LEN + IAS_LEN,
+		.src_host = p + COMMON_LEN + IAS_LEN + dst_len,
+		.dst_len = dst_len,
+		.src_len = src_len,
+		.addr_hdr_len = (uint8_t)(fixed_len - COMMON_LEN),
+		.path = path_type == SCION_PATH_SCION ? p + fixed_len : NULL,
+		.path_len = (uint16_t)(hdr_len - fixed_len),
+		.hdr_len = (uint16_t)hdr_len,
+		.l4_proto = l4.proto,
+		.l4 = l4.p,
+		.l4_len = l4.len,
+	};
 	return 0;
 }
 
