@@ -63,7 +63,7 @@ static enum verdict drop_written(void *ctx, uint8_t tun, struct iovec *iov, int 
 	return VERDICT_PASS;
 }
 
-__attribute__((noinline)) void guard_out(struct end *e, const struct train *trains, unsigned int n)
+__attribute__((noinline, noclone, used)) void guard_out(struct end *e, const struct train *trains, unsigned int n)
 {
 	struct flow *f;
 
@@ -75,7 +75,7 @@ __attribute__((noinline)) void guard_out(struct end *e, const struct train *trai
 	e->batch.flush(e->batch.ctx, &e->batch);
 }
 
-__attribute__((noinline)) void guard_in(struct end *e, uint8_t *p, size_t len, size_t seg_bytes)
+__attribute__((noinline, noclone, used)) void guard_in(struct end *e, uint8_t *p, size_t len, size_t seg_bytes)
 {
 	struct flow *f;
 
@@ -87,7 +87,7 @@ __attribute__((noinline)) void guard_in(struct end *e, uint8_t *p, size_t len, s
 	inbound_flush(&e->in);
 }
 
-__attribute__((noinline)) void guard_done(void)
+__attribute__((noinline, noclone, used)) void guard_done(void)
 {
 	__asm__ volatile("");
 }
