@@ -101,6 +101,12 @@ static inline void put_be64(void *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
+/* host_eq() - Whether two addresses of 4 or 16 bytes are the same, without a call of memcmp(). */
+static inline bool host_eq(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	return len == 4 ? !memcmp(a, b, 4) : len == 16 ? !memcmp(a, b, 16) : !memcmp(a, b, len);
+}
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "get_be/put_be swap on little-endian hosts");
 
 static inline uint8_t rd_u8(struct rd *r)

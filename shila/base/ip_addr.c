@@ -11,7 +11,12 @@ struct ip_addr ip_addr_make(const void *bytes, uint8_t len)
 {
 	struct ip_addr a = { .len = len };
 
-	memcpy(a.b, bytes, len);
+	if (len == 4) /* known lengths are moves, others an inlined `rep movs`, which takes long to begin */
+		memcpy(a.b, bytes, 4);
+	else if (len == 16)
+		memcpy(a.b, bytes, 16);
+	else
+		memcpy(a.b, bytes, len);
 	return a;
 }
 

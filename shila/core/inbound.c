@@ -182,7 +182,7 @@ static void merge(struct inbound *in, struct flow *f, const struct thin_tcp *thi
 static bool from_peer(const struct scion_pkt *pkt, const struct scion_udp *udp, const struct tmpl *t)
 {
 	return pkt->src_ia.v == t->peer.ia.v && pkt->src_len == t->peer.host.len &&
-	       !memcmp(pkt->src_host, t->peer.host.b, pkt->src_len) && udp->src_port == t->peer_port;
+	       host_eq(pkt->src_host, t->peer.host.b, pkt->src_len) && udp->src_port == t->peer_port;
 }
 
 /* A path that the client renewed shows in its info fields: timestamp and SegID. */
@@ -486,7 +486,7 @@ enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t
 		       err == -EAFNOSUPPORT    ? VERDICT_SCION_ADDR_TYPE :
 						 VERDICT_SCION_MALFORMED;
 	if (pkt.dst_ia.v != in->local.ia.v || pkt.dst_len != in->local.host.len ||
-	    memcmp(pkt.dst_host, in->local.host.b, pkt.dst_len))
+	    !host_eq(pkt.dst_host, in->local.host.b, pkt.dst_len))
 		return VERDICT_SCION_NOT_US;
 	if (pkt.l4_proto == SCION_L4_SCMP)
 		return for_control(in, &pkt, NULL, now_ms);
