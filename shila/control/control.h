@@ -425,6 +425,11 @@ static inline uint64_t control_now_us(void)
 	return uv_hrtime() / 1000;
 }
 
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* ---- control.c ---- */
 int control_fd(const struct control *c, unsigned int socket);
 uint16_t control_port(const struct control *c, unsigned int socket);

@@ -148,11 +148,6 @@ static void send_open(struct ctl_flow *f)
 	flow_step(f, FLOW_EV_SEND_OPEN);
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /*
  * 16 bits that differ from flow to flow and from try to try: connections that began at once must not repeat
  * themselves at once again and again, because what overflows in a router on the way is then always the same ones.

@@ -22,11 +22,6 @@ static uint64_t park_ms(const struct control *c)
 	return c->cfg->limits.park_after_s * 1000ull;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t last_ms(const struct ctl_flow *f)
 {
 	const struct flow_stats *s = worker_flow_stats(f->control->workers[f->worker], f->slot);
