@@ -10,7 +10,7 @@
 #define ANNOUNCE_MS    60
 #define ANNOUNCE_TIMES 10 /* the wait between them doubles after the third: 15 s in all */
 
-static void leave(struct ctl_flow *f)
+void announcing_forget(struct ctl_flow *f)
 {
 	if (!f->announce_queued)
 		return;
@@ -25,7 +25,7 @@ static void on_announcer(uv_timer_t *t)
 	for (unsigned int i = 0; i < BURST && c->announcing; i++) {
 		struct ctl_flow *f = c->announcing;
 
-		leave(f);
+		announcing_forget(f);
 		flow_send_alive(f);
 	}
 	if (c->announcing)
@@ -91,9 +91,4 @@ void announcing_timer(struct ctl_flow *f)
 		rest(f);
 	else
 		flow_timer(f, (uint64_t)ANNOUNCE_MS << (sent > 2 ? sent - 2 : 0));
-}
-
-void announcing_forget(struct ctl_flow *f)
-{
-	leave(f);
 }
