@@ -297,7 +297,7 @@ static void count_addresses(struct control *c, struct peer *p, uint64_t before)
 int limits_pool_get(struct control *c, struct peer *p, const struct ip_addr *client, struct ip_addr *out)
 {
 	uint64_t before = pool_used(c->pool);
-	int err = pool_get(c->pool, &p->addr, client, UINT32_MAX, out);
+	int err = pool_get(c->pool, &p->addr, client, out);
 
 	count_addresses(c, p, before);
 	return err;

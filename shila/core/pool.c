@@ -20,18 +20,8 @@ struct entry {
 	struct client_key key;
 	struct ip_addr address;
 	uint32_t uses;
-	struct peer_uses *peer;
 	struct range *range;
 	UT_hash_handle by_client, by_address;
-};
-
-struct peer_uses {
-	struct {
-		struct isd_as ia;
-		struct ip_addr host;
-	} key;
-	uint32_t addresses;
-	UT_hash_handle hh;
 };
 
 struct range {
@@ -45,7 +35,6 @@ struct pool {
 	struct range *ranges;
 	size_t num_ranges;
 	struct entry *by_client, *by_address;
-	struct peer_uses *peers;
 };
 
 struct pool *pool_new(const struct ip_prefix *prefixes, size_t n)
@@ -74,7 +63,6 @@ struct pool *pool_new(const struct ip_prefix *prefixes, size_t n)
 void pool_free(struct pool *p)
 {
 	struct entry *e, *e_next;
-	struct peer_uses *u, *u_next;
 
 	if (!p)
 		return;
@@ -82,10 +70,6 @@ void pool_free(struct pool *p)
 	HASH_ITER(by_client, p->by_client, e, e_next) {
 		HASH_DELETE(by_client, p->by_client, e);
 		free(e);
-	}
-	HASH_ITER(hh, p->peers, u, u_next) {
-		HASH_DEL(p->peers, u);
-		free(u);
 	}
 	free(p->ranges);
 	free(p);
@@ -124,40 +108,8 @@ static bool free_address(struct pool *p, uint8_t family_len, struct entry *e, bo
 	return false;
 }
 
-static struct peer_uses *peer_uses(struct pool *p, const struct scion_addr *peer)
-{
-	struct peer_uses *u, probe;
-
-	memset(&probe, 0, sizeof(probe));
-	probe.key.ia = peer->ia;
-	probe.key.host = peer->host;
-	HASH_FIND(hh, p->peers, &probe.key, sizeof(probe.key), u);
-	if (u)
-		return u;
-	u = calloc(1, sizeof(*u));
-	if (!u)
-		return NULL;
-	memcpy(&u->key, &probe.key, sizeof(u->key));
-	HASH_ADD(hh, p->peers, key, sizeof(u->key), u);
-	if (!u->hh.tbl) {
-		free(u);
-		return NULL;
-	}
-	return u;
-}
-
-static void peer_release(struct pool *p, struct peer_uses *u)
-{
-	if (u->addresses)
-		return;
-	HASH_DEL(p->peers, u);
-	free(u);
-}
-
 static void entry_free(struct pool *p, struct entry *e)
 {
-	e->peer->addresses--;
-	peer_release(p, e->peer);
 	e->range->used--;
 	if (e->by_client.tbl)
 		HASH_DELETE(by_client, p->by_client, e);
@@ -186,11 +138,9 @@ static struct entry *by_client(const struct pool *p, const struct client_key *ke
 }
 
 /* -ENOMEM: it is gone. */
-static int add(struct pool *p, struct entry *e, const struct client_key *key, struct peer_uses *u)
+static int add(struct pool *p, struct entry *e, const struct client_key *key)
 {
 	memcpy(&e->key, key, sizeof(*key));
-	e->peer = u;
-	u->addresses++;
 	HASH_ADD(by_client, p->by_client, key, sizeof(e->key), e);
 	HASH_ADD(by_address, p->by_address, address, sizeof(e->address), e);
 	if (!e->by_client.tbl || !e->by_address.tbl) {
@@ -200,31 +150,22 @@ static int add(struct pool *p, struct entry *e, const struct client_key *key, st
 	return 0;
 }
 
-int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
-	     struct ip_addr *out)
+int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, struct ip_addr *out)
 {
 	struct client_key key = client_key(peer, client);
-	struct peer_uses *u;
 	struct entry *e = by_client(p, &key);
 	bool family = false;
-	int err = 0;
+	int err;
 
 	if (!e) {
-		u = peer_uses(p, peer);
-		if (!u)
+		e = calloc(1, sizeof(*e));
+		if (!e)
 			return -ENOMEM;
-		if (u->addresses >= limit)
-			err = -EDQUOT;
-		else if (!(e = calloc(1, sizeof(*e))))
-			err = -ENOMEM;
-		else if (!free_address(p, client->len, e, &family))
-			err = family ? -ENOSPC : -EAFNOSUPPORT;
-		if (err < 0) {
+		if (!free_address(p, client->len, e, &family)) {
 			free(e);
-			peer_release(p, u); /* a refused peer leaves nothing behind */
-			return err;
+			return family ? -ENOSPC : -EAFNOSUPPORT;
 		}
-		err = add(p, e, &key, u);
+		err = add(p, e, &key);
 		if (err < 0)
 			return err;
 	}
@@ -258,24 +199,19 @@ int pool_restore(struct pool *p, const struct scion_addr *peer, const struct ip_
 	struct client_key key = client_key(peer, client);
 	struct entry *e = by_client(p, &key), *other = by_address(p, address);
 	struct range *r = range_of(p, address);
-	struct peer_uses *u;
 
 	if (e != other)
 		return -EEXIST;
 	if (!r)
 		return -EADDRNOTAVAIL;
 	if (!e) {
-		u = peer_uses(p, peer);
-		e = u ? calloc(1, sizeof(*e)) : NULL;
-		if (!e) {
-			if (u)
-				peer_release(p, u);
+		e = calloc(1, sizeof(*e));
+		if (!e)
 			return -ENOMEM;
-		}
 		e->range = r;
 		e->address = *address;
 		r->used++;
-		if (add(p, e, &key, u) < 0)
+		if (add(p, e, &key) < 0)
 			return -ENOMEM;
 	}
 	e->uses++;

@@ -21,11 +21,9 @@ void pool_free(struct pool *p);
 
 /**
  * pool_get() - The address of this client, a new one if it has none; one more use.
- * @limit: addresses that one peer may have
- * Return: 0; -ENOSPC pool exhausted, -EDQUOT limit of the peer, -EAFNOSUPPORT no prefix of that family, -ENOMEM.
+ * Return: 0; -ENOSPC pool exhausted, -EAFNOSUPPORT no prefix of that family, -ENOMEM.
  */
-int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, uint32_t limit,
-	     struct ip_addr *out);
+int pool_get(struct pool *p, const struct scion_addr *peer, const struct ip_addr *client, struct ip_addr *out);
 
 /**
  * pool_restore() - The client had this address before a restart: one more use of it.

@@ -23,7 +23,7 @@ static void begin(const char *a, const char *b)
 }
 
 /* The address of client @client behind peer number @peer, as text; or what went wrong. */
-static const char *get(int peer, const char *client, uint32_t limit)
+static const char *get(int peer, const char *client)
 {
 	static char text[8][IP_ADDR_STRLEN];
 	static unsigned int next;
@@ -35,14 +35,12 @@ static const char *get(int peer, const char *client, uint32_t limit)
 	snprintf(name, sizeof(name), "1-%d,10.0.0.1", 64512 + peer);
 	scion_addr_parse(name, &a);
 	ip_addr_parse(client, &c);
-	err = pool_get(pool, &a, &c, limit, &out);
+	err = pool_get(pool, &a, &c, &out);
 	switch (err) {
 	case 0:
 		return ip_addr_str(&out, text[next++ % 8]);
 	case -ENOSPC:
 		return "ENOSPC";
-	case -EDQUOT:
-		return "EDQUOT";
 	case -EAFNOSUPPORT:
 		return "EAFNOSUPPORT";
 	default:
@@ -71,10 +69,10 @@ static void test_addresses(void)
 {
 	begin("10.64.0.0/29", NULL);
 	CHECK("network and broadcast are left out", pool_size(pool) == 6);
-	CHECK("the first", is(get(0, "10.7.1.1", 10), "10.64.0.1"));
-	CHECK("the same client again", is(get(0, "10.7.1.1", 10), "10.64.0.1") && pool_used(pool) == 1);
-	CHECK("another of that peer", is(get(0, "10.7.1.2", 10), "10.64.0.2"));
-	CHECK("the same address behind another peer", is(get(1, "10.7.1.1", 10), "10.64.0.3"));
+	CHECK("the first", is(get(0, "10.7.1.1"), "10.64.0.1"));
+	CHECK("the same client again", is(get(0, "10.7.1.1"), "10.64.0.1") && pool_used(pool) == 1);
+	CHECK("another of that peer", is(get(0, "10.7.1.2"), "10.64.0.2"));
+	CHECK("the same address behind another peer", is(get(1, "10.7.1.1"), "10.64.0.3"));
 	put("10.64.0.1");
 	CHECK("used twice, given back once", pool_used(pool) == 3);
 	put("10.64.0.1");
@@ -82,8 +80,8 @@ static void test_addresses(void)
 	put("10.64.0.1");
 	put("10.9.9.9");
 	CHECK("what is not used cannot be given back", pool_used(pool) == 2);
-	CHECK("a fresh one first: the old one may still be in somebody's tables", is(get(0, "10.7.1.1", 10), "10.64.0.4"));
-	CHECK("no prefix of that family", is(get(0, "fd00::1", 10), "EAFNOSUPPORT"));
+	CHECK("a fresh one first: the old one may still be in somebody's tables", is(get(0, "10.7.1.1"), "10.64.0.4"));
+	CHECK("no prefix of that family", is(get(0, "fd00::1"), "EAFNOSUPPORT"));
 	pool_free(pool);
 }
 
@@ -91,41 +89,22 @@ static void test_families(void)
 {
 	begin("fd64::/64", "10.64.0.0/30");
 	CHECK("2^32 - 1 of IPv6 and 2 of IPv4", pool_size(pool) == 0xffffffffull + 2);
-	CHECK("IPv6", is(get(0, "fd07::1", 10), "fd64::1"));
-	CHECK("IPv4", is(get(0, "10.7.1.1", 10), "10.64.0.1"));
-	CHECK("both of one peer", is(get(0, "10.7.1.2", 3), "10.64.0.2") && is(get(0, "fd07::2", 3), "EDQUOT"));
-	CHECK("full for one family only", is(get(1, "10.7.1.1", 9), "ENOSPC") && is(get(1, "fd07::1", 9), "fd64::2"));
+	CHECK("IPv6", is(get(0, "fd07::1"), "fd64::1"));
+	CHECK("IPv4", is(get(0, "10.7.1.1"), "10.64.0.1"));
+	CHECK("both of one peer", is(get(0, "10.7.1.2"), "10.64.0.2"));
+	CHECK("full for one family only", is(get(1, "10.7.1.1"), "ENOSPC") && is(get(1, "fd07::1"), "fd64::2"));
 	pool_free(pool);
 	begin("10.64.0.0/30", "10.65.0.0/30");
-	CHECK("the next prefix when one is full", is(get(0, "10.0.0.1", 9), "10.64.0.1") && is(get(0, "10.0.0.2", 9), "10.64.0.2") &&
-	      is(get(0, "10.0.0.3", 9), "10.65.0.1"));
+	CHECK("the next prefix when one is full", is(get(0, "10.0.0.1"), "10.64.0.1") && is(get(0, "10.0.0.2"), "10.64.0.2") &&
+	      is(get(0, "10.0.0.3"), "10.65.0.1"));
 	pool_free(pool);
 	begin("10.64.0.0/32", "10.65.0.0/31");
-	CHECK("too small for any", pool_size(pool) == 0 && is(get(0, "10.0.0.1", 9), "ENOSPC"));
+	CHECK("too small for any", pool_size(pool) == 0 && is(get(0, "10.0.0.1"), "ENOSPC"));
 	pool_free(pool);
 	begin(NULL, NULL);
-	CHECK("none at all", is(get(0, "10.0.0.1", 9), "EAFNOSUPPORT"));
+	CHECK("none at all", is(get(0, "10.0.0.1"), "EAFNOSUPPORT"));
 	pool_free(pool);
 	pool_free(NULL);
-}
-
-static void test_limit(void)
-{
-	begin("10.64.0.0/24", NULL);
-	CHECK("limit 0", is(get(0, "10.0.0.1", 0), "EDQUOT"));
-	for (int i = 1; i <= 5; i++) {
-		char client[20];
-
-		snprintf(client, sizeof(client), "10.0.0.%d", i);
-		CHECK("up to the limit", get(0, client, 5)[0] == '1');
-	}
-	CHECK("no further", is(get(0, "10.0.0.6", 5), "EDQUOT"));
-	CHECK("but what is there", is(get(0, "10.0.0.5", 5), "10.64.0.5"));
-	CHECK("and other peers", is(get(1, "10.0.0.6", 5), "10.64.0.6"));
-	put("10.64.0.3");
-	CHECK("again below it", is(get(0, "10.0.0.6", 5), "10.64.0.7"));
-	CHECK("used", pool_used(pool) == 6);
-	pool_free(pool);
 }
 
 static int restore(int peer, const char *client, const char *address)
@@ -150,8 +129,8 @@ static void test_restore(void)
 	CHECK("a second one", restore(0, "10.0.0.1", "10.64.3.131") == -EEXIST);
 	CHECK("of another pool", restore(1, "10.0.0.1", "10.64.3.127") == -EADDRNOTAVAIL &&
 	      restore(1, "10.0.0.1", "10.64.3.128") == -EADDRNOTAVAIL && restore(1, "10.0.0.1", "10.64.3.255") == -EADDRNOTAVAIL);
-	CHECK("it is given to its client", is(get(0, "10.0.0.1", 9), "10.64.3.130"));
-	CHECK("and to nobody else", is(get(1, "10.0.0.1", 9), "10.64.3.129") && is(get(1, "10.0.0.2", 9), "10.64.3.131"));
+	CHECK("it is given to its client", is(get(0, "10.0.0.1"), "10.64.3.130"));
+	CHECK("and to nobody else", is(get(1, "10.0.0.1"), "10.64.3.129") && is(get(1, "10.0.0.2"), "10.64.3.131"));
 	for (int i = 0; i < 3; i++)
 		put("10.64.3.130");
 	put("fd64::1:5");
@@ -170,16 +149,16 @@ static void test_exhaustion(void)
 		char client[20];
 
 		snprintf(client, sizeof(client), "10.%d.%d.1", i / 256, i % 256);
-		if (get(0, client, 70000)[0] != '1') {
+		if (get(0, client)[0] != '1') {
 			CHECK("all of them", false);
 			break;
 		}
 	}
-	CHECK("full", pool_used(pool) == pool_size(pool) && is(get(1, "10.0.0.1", 9), "ENOSPC"));
+	CHECK("full", pool_used(pool) == pool_size(pool) && is(get(1, "10.0.0.1"), "ENOSPC"));
 	before = mallinfo2().uordblks;
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (int i = 0; i < 2000; i++)
-		get(1 + i % 900, "10.0.0.1", 9); /* strangers, who cost the control thread nothing much */
+		get(1 + i % 900, "10.0.0.1"); /* strangers, who cost the control thread nothing much */
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	ms = 1e3 * (double)(to.tv_sec - from.tv_sec) + 1e-6 * (double)(to.tv_nsec - from.tv_nsec);
 	CHECK("2000 refusals are not 2000 searches", ms < 500);
@@ -189,14 +168,13 @@ static void test_exhaustion(void)
 	(void)before;
 #endif
 	put("10.64.200.7");
-	CHECK("the one that is free is found", is(get(1, "10.0.0.1", 9), "10.64.200.7"));
+	CHECK("the one that is free is found", is(get(1, "10.0.0.1"), "10.64.200.7"));
 	pool_free(pool);
 }
 
 const struct unit_test unit_tests[] = {
 	{ "addresses", test_addresses },
 	{ "families", test_families },
-	{ "limit of a peer", test_limit },
 	{ "restored after a restart", test_restore },
 	{ "exhaustion", test_exhaustion },
 	{ 0 },
