@@ -58,7 +58,7 @@ def routers(f):
     out = []
     for name in ("shila-tcp", "shila-mptcp"):
         out += at_least(f"routers: CPU s/GB of the tunnel, SCION-IP gateway / {name}",
-                        f.ratio("throughput", "routers", "up", "sig", name, "own"), 20, 1)
+                        f.ratio("throughput", "routers", "up", "gateway", name, "own"), 20, 1)
         out += at_least(f"routers: {name} / packet generator",
                         f.ratio("throughput", "routers", "up", name, "generator", "gbit"), 0.9)
     return out

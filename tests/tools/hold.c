@@ -26,6 +26,7 @@
 
 #define MAX_EVENTS  256
 #define MAX_ERRNO   200
+#define CLOSE_PER_MS 12
 #define ATTEMPTS    3
 #define DEADLINE_MS 240000
 
@@ -90,6 +91,7 @@ static void serve(int ep, uint16_t port)
 
 struct client {
 	int ep;
+	int last_fd;
 	struct sockaddr_storage address;
 	socklen_t address_len;
 	uint32_t wanted, at_once, begun, opening, open, failed;
@@ -115,6 +117,8 @@ static void begin(struct client *c)
 		return;
 	}
 	c->opening++;
+	if (fd > c->last_fd)
+		c->last_fd = fd;
 	watch(c->ep, EPOLL_CTL_ADD, fd, EPOLLOUT);
 }
 
@@ -165,6 +169,12 @@ static void hold(struct client *c)
 	fflush(stdout);
 	while (!stop)
 		pause();
+	/* Not all at once: queues on the way would lose the FINs, and those sockets last for minutes. */
+	for (int fd = c->ep + 1; fd <= c->last_fd; fd++) {
+		close(fd);
+		if (fd % CLOSE_PER_MS == 0)
+			usleep(1000);
+	}
 }
 
 static void usage(void)
