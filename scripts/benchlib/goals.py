@@ -10,6 +10,7 @@ MPTCP_OF_PLAIN = {"A": 0.75, "B": 0.85}
 MPTCP_OF_TCP = 0.88
 NO_LESS = 0.97  # "no less than", with what two medians of the same thing differ by
 FLAT = 1.10  # "flat", likewise
+HEARTBEATS = 10  # "no wake-ups": what looks after paths and timers, rarely
 FIXED_MIB, PER_FLOW = 64, 256
 
 
@@ -112,6 +113,9 @@ def small(f):
     out += at_most("UDP of 64 bytes: CPU of shilad outbound, µs", f.median("datagrams", "B", "64", "shila", "out"), 1.5)
     out += at_most("UDP of 64 bytes: CPU of shilad inbound, µs", f.median("datagrams", "B", "64", "shila", "in"), 3.0)
     out += at_most("UDP of 64 bytes, 100 000 a second: lost, %", f.median("datagrams", "B", "64", "shila", "loss"), 0, 3)
+    for case, what in (("none", "no connection"), ("open", "10 idle connections")):
+        out += at_most(f"idle, {what}: wake-ups a second of both daemons (heartbeats)",
+                       f.median("idle", "B", case, "shila-tcp", "wake_ups"), HEARTBEATS, 1)
     return out
 
 

@@ -1,32 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often a daemon wakes up when there is nothing to do."""
+"""How often daemons wake up when there is nothing to do."""
 
 import time
 
 from ..cpu import process_s, switches
+from ..programs import last_json, server, tool
 from ..run import Step
+from harness import Process, wait_for
 
 NAME = "idle"
 WHAT = "wake-ups and CPU of daemons that have nothing to do"
 SET_UPS = ("B",)
+CASES = {"none": "no connection; both daemons together", "open": "10 connections without traffic; both daemons together"}
 COLUMNS = [("wake_ups", "wake-ups a second", 2), ("cpu", "CPU ms a second", 2)]
-TEXT = "nothing to do, both daemons together"
 REST_S = 3.0  # until acknowledgements, timers and merged wake-ups of what was before are over
+FORGOTTEN_S = 65  # connections that ended are known for limits.linger_s
+PORT = 7004
+CONNECTIONS = 10
 
 
 def steps(bench, _set_up, contenders):
     seconds = bench.options.seconds or (2 if bench.quick else 5)
-    rest = min(REST_S, seconds)
-    return [Step(c.name, seconds + (0 if r else rest), c, lambda c=c, r=r: one(bench, c, seconds, 0 if r else rest))
-            for c in contenders for r in range(bench.repetitions)]
+    before = {"none": FORGOTTEN_S, "open": REST_S}
+    return [Step(f"{case} {c.name}", bench.repetitions * seconds + before[case], c,
+                 lambda c=c, case=case: one(bench, c, case, seconds))
+            for case in (CASES if not bench.quick else ("open",)) for c in contenders]
 
 
-def one(bench, contender, seconds, rest):
-    time.sleep(rest)
+def one(bench, contender, case, seconds):
+    if case == "none":
+        wait_for(lambda: not contender.daemons.flows(), 2 * FORGOTTEN_S, "end of lingering", every=0.2)
+        watch(bench, contender, case, seconds)
+        return
+    with server(contender, [tool("hold"), "server", PORT], PORT):
+        client = Process(contender.client_command([tool("hold"), "client", contender.address(), PORT, CONNECTIONS]))
+        try:
+            wait_for(lambda: client.output().strip() or client.poll() is not None, 20, "connections")
+            assert last_json(client.output())["open"] == CONNECTIONS
+            watch(bench, contender, case, seconds)
+        finally:
+            client.close()
+
+
+def watch(bench, contender, case, seconds):
+    time.sleep(min(REST_S, seconds))
     pids = contender.pids()
-    before = [(switches(p), sum(process_s(p))) for p in pids]
-    time.sleep(seconds)
-    after = [(switches(p), sum(process_s(p))) for p in pids]
-    bench.figures.add(NAME, bench.bed.set_up, "idle", contender.name,
-                      {"wake_ups": sum(a[0] - b[0] for a, b in zip(after, before)) / seconds,
-                       "cpu": sum(a[1] - b[1] for a, b in zip(after, before)) / seconds * 1e3}, TEXT)
+    for _ in range(bench.repetitions):
+        before = [(switches(p), sum(process_s(p))) for p in pids]
+        time.sleep(seconds)
+        after = [(switches(p), sum(process_s(p))) for p in pids]
+        bench.figures.add(NAME, bench.bed.set_up, case, contender.name,
+                          {"wake_ups": sum(a[0] - b[0] for a, b in zip(after, before)) / seconds,
+                           "cpu": sum(a[1] - b[1] for a, b in zip(after, before)) / seconds * 1e3}, CASES[case])
