@@ -771,6 +771,11 @@ const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot
 	return &w->table.slots[slot].stats;
 }
 
+uint8_t worker_flow_rx_epoch(const struct worker *w, uint32_t slot)
+{
+	return flow_rx_epoch(&w->table.slots[slot]);
+}
+
 uint64_t worker_orders_lost(const struct worker *w)
 {
 	return w->orders_lost;

@@ -111,6 +111,7 @@ void worker_kick(struct worker *w);
 
 /* worker_flow() - The flow in a slot, for reading its stats only. */
 const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot);
+uint8_t worker_flow_rx_epoch(const struct worker *w, uint32_t slot); /* of the newest frame */
 uint64_t worker_orders_lost(const struct worker *w); /* orders that found the queue full */
 const struct worker_stats *worker_get_stats(const struct worker *w);
 

@@ -57,7 +57,7 @@ void announcing_alive(struct ctl_flow *f)
 /* The other side has followed once a frame of the new epoch came from it. */
 static bool followed(const struct ctl_flow *f)
 {
-	return (uint8_t)flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_epoch) == f->epoch;
+	return worker_flow_rx_epoch(f->control->workers[f->worker], f->slot) == f->epoch;
 }
 
 void announcing_move(struct ctl_flow *f)

@@ -228,7 +228,8 @@ void parking_try(struct ctl_flow *f)
 	unsigned int tried = TRIES - f->wake_tries + 1;
 
 	/* What is heard with an older epoch came before the client followed. */
-	if (flow_counter(&s->rx_ms) >= f->woken_ms && (uint8_t)flow_counter(&s->rx_epoch) == f->epoch) {
+	if (flow_counter(&s->rx_ms) >= f->woken_ms &&
+	    worker_flow_rx_epoch(f->control->workers[f->worker], f->slot) == f->epoch) {
 		f->wake_tries = 0;
 		parking_rest(f);
 		return;

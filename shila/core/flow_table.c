@@ -2,9 +2,10 @@
 #include "shila/core/flow.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#define HUGE_BYTES (2u << 20)
 
 bool flow_key_eq(const struct flow_key *a, const struct flow_key *b)
 {
@@ -13,29 +14,68 @@ bool flow_key_eq(const struct flow_key *a, const struct flow_key *b)
 	       ip_addr_eq(&a->local, &b->local);
 }
 
-static uint64_t mix(uint64_t h, uint64_t v)
+/* ---- a key in words ---- */
+
+/* Both halves of a product depend on all bits of both factors. */
+static inline uint64_t mix(uint64_t a, uint64_t b)
 {
-	__uint128_t m = (__uint128_t)(h ^ v) * 0x9E3779B97F4A7C15ull;
+	__uint128_t m = (__uint128_t)a * b;
 
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
+#define K0 0x9E3779B97F4A7C15ull
+#define K1 0xD1B54A32D192ED03ull
+#define K2 0x8CB92BA72F3D8DD7ull
+
+_Static_assert(offsetof(struct flow_key, local.b) == 7 && sizeof(struct flow_key) == 40, "no padding");
+
+struct words {
+	uint64_t w[2]; /* IPv4: the key itself; else its second word, and a hash of the addresses */
+	uint32_t hash;
+	bool whole; /* the words are the key */
+};
+
+static inline uint64_t load(const void *p, size_t len)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p, len);
+	return v;
+}
+
+static inline struct words words_of(const struct flow_key *k, uint64_t seed)
+{
+	uint64_t turned = seed >> 32 | seed << 32, h;
+	struct words o;
+
+	/* Side, protocol, ports, length of the one address, as they lie there; and of the other. */
+	o.w[1] = (load(k, 8) & UINT64_MAX >> 8) | (uint64_t)k->remote.len << 56;
+	o.whole = (k->local.len | k->remote.len) <= 4;
+	if (o.whole) {
+		o.w[0] = load(k->local.b, 4) | load(k->remote.b, 4) << 32;
+	} else {
+		h = mix(load(k->local.b, 8) ^ seed ^ K1, load(k->local.b + 8, 8) ^ turned ^ K2);
+		o.w[0] = mix(load(k->remote.b, 8) ^ h ^ K0, load(k->remote.b + 8, 8) ^ turned ^ h ^ K1);
+	}
+	h = mix(o.w[0] ^ seed ^ K0, o.w[1] ^ turned ^ K1);
+	h = mix(h ^ seed, K2);
+	o.hash = (uint32_t)(h ^ h >> 32);
+	return o;
+}
+
 uint32_t flow_key_hash(const struct flow_key *k, uint64_t seed)
 {
-	uint64_t w[4], h = seed;
-
-	memcpy(&w[0], k->local.b, 16);
-	memcpy(&w[2], k->remote.b, 16);
-	h = mix(h, (uint64_t)k->local_port << 48 | (uint64_t)k->remote_port << 32 |
-			   (uint64_t)k->side << 8 | k->proto);
-	h = mix(h, w[0]);
-	h = mix(h, w[2]);
-	if (k->local.len == 16) { /* the upper halves of IPv4 addresses are zero */
-		h = mix(h, w[1]);
-		h = mix(h, w[3]);
-	}
-	return (uint32_t)(h ^ h >> 32);
+	return words_of(k, seed).hash;
 }
+
+static inline bool is_key(const struct flow *f, const struct words *w, const struct flow_key *k)
+{
+	return f->words[0] == w->w[0] && f->words[1] == w->w[1] &&
+	       (w->whole || (ip_addr_eq(&f->key.remote, &k->remote) && ip_addr_eq(&f->key.local, &k->local)));
+}
+
+/* ---- life ---- */
 
 static void *map(size_t bytes)
 {
@@ -47,17 +87,19 @@ static void *map(size_t bytes)
 
 int flow_table_init(struct flow_table *t, uint32_t flows, uint64_t seed)
 {
-	uint32_t buckets = 16;
+	size_t bytes = ((size_t)flows + 1) * sizeof(*t->slots);
 
-	while (buckets < 2 * flows)
-		buckets *= 2;
-	*t = (struct flow_table){ .num_slots = flows + 1, .mask = buckets - 1, .seed = seed };
-	t->slots = map(t->num_slots * sizeof(*t->slots));
-	t->buckets = map(buckets * sizeof(*t->buckets));
-	if (!t->slots || !t->buckets) {
+	*t = (struct flow_table){ .num_slots = flows + 1, .seed = seed };
+	if (flows > FLOW_TABLE_MAX)
+		return -EINVAL;
+	t->slots = map(bytes);
+	if (!t->slots || flow_index_init(&t->index, flows) < 0) {
 		flow_table_fini(t);
 		return -ENOMEM;
 	}
+	/* Slots are used from the first one on: a small table stays small. */
+	if (bytes > 2 * HUGE_BYTES)
+		madvise((uint8_t *)t->slots + HUGE_BYTES, bytes - HUGE_BYTES, MADV_HUGEPAGE);
 	return 0;
 }
 
@@ -69,78 +111,129 @@ void flow_table_fini(struct flow_table *t)
 				flow_table_remove(t, i);
 		munmap(t->slots, t->num_slots * sizeof(*t->slots));
 	}
-	if (t->buckets)
-		munmap(t->buckets, (t->mask + 1) * sizeof(*t->buckets));
+	flow_index_fini(&t->index);
 	*t = (struct flow_table){ 0 };
+}
+
+/* ---- finding ---- */
+
+static inline struct flow *find_in(struct flow_table *t, uint32_t size, const struct words *w, const struct flow_key *k)
+{
+	for (uint32_t n = w->hash;; n++) {
+		const struct flow_bucket *b = flow_index_bucket(&t->index, size, n);
+
+		for (uint32_t m = flow_index_match(b, w->hash); m; m &= m - 1) {
+			uint32_t slot = b->slot[__builtin_ctz(m)];
+
+			if (slot - 1 < t->num_slots - 1 && is_key(&t->slots[slot], w, k)) /* not 0, not GONE */
+				return &t->slots[slot];
+		}
+		if (!flow_index_goes_on(b))
+			return NULL;
+	}
+}
+
+static inline struct flow *find(struct flow_table *t, const struct words *w, const struct flow_key *k)
+{
+	uint32_t first = flow_index_first(&t->index, w->hash), second;
+	struct flow *f = find_in(t, first, w, k);
+
+	if (__builtin_expect(f || !t->index.old_size, 1))
+		return f;
+	second = flow_index_second(&t->index, first);
+	return second ? find_in(t, second, w, k) : NULL;
 }
 
 struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k)
 {
-	uint32_t hash = flow_key_hash(k, t->seed);
+	struct words w = words_of(k, t->seed);
 
-	for (uint32_t b = hash & t->mask; t->buckets[b]; b = (b + 1) & t->mask) {
-		struct flow *f = &t->slots[t->buckets[b]];
-
-		if (f->hash == hash && flow_key_eq(&f->key, k))
-			return f;
-	}
-	return NULL;
+	return find(t, &w, k);
 }
+
+/*
+ * The slot of the flow with this hash, most likely, and of those that share it in one bucket the first. 0: there is none.
+ * UINT32_MAX: not to be seen from here.
+ */
+static inline uint32_t likely_slot(const struct flow_table *t, uint32_t hash)
+{
+	const struct flow_bucket *b = flow_index_bucket(&t->index, flow_index_first(&t->index, hash), hash);
+	uint32_t m = flow_index_match(b, hash);
+
+	if (__builtin_expect(!m, 0))
+		return flow_index_goes_on(b) || t->index.old_size ? UINT32_MAX : 0;
+	return b->slot[__builtin_ctz(m)];
+}
+
+void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, unsigned int n, struct flow **out)
+{
+	struct words w[FLOW_TABLE_BATCH];
+	uint32_t slots[FLOW_TABLE_BATCH];
+
+	for (; n; keys += FLOW_TABLE_BATCH, out += FLOW_TABLE_BATCH) {
+		unsigned int now = n < FLOW_TABLE_BATCH ? n : FLOW_TABLE_BATCH;
+
+		for (unsigned int i = 0; i < now; i++) {
+			w[i] = words_of(&keys[i], t->seed);
+			flow_index_prefetch(&t->index, w[i].hash);
+		}
+		for (unsigned int i = 0; i < now; i++) {
+			slots[i] = likely_slot(t, w[i].hash);
+			if (slots[i] - 1 < t->num_slots - 1) {
+				__builtin_prefetch(&t->slots[slots[i]]);
+				if (!w[i].whole)
+					__builtin_prefetch(&t->slots[slots[i]].key);
+			}
+		}
+		for (unsigned int i = 0; i < now; i++) {
+			struct flow *f = slots[i] < t->num_slots ? &t->slots[slots[i]] : t->slots;
+
+			if (!slots[i])
+				out[i] = NULL;
+			else if (is_key(f, &w[i], &keys[i]))
+				out[i] = f;
+			else
+				out[i] = find(t, &w[i], &keys[i]);
+		}
+		n -= now;
+	}
+}
+
+/* ---- changing ---- */
 
 /* Another thread may read the counters of a slot while it gets a new flow: one by one, never torn. */
 static void stats_copy(struct flow_stats *to, const struct flow_stats *from)
 {
 	atomic_store_explicit(&to->tx_bytes, flow_counter(&from->tx_bytes), memory_order_relaxed);
-	atomic_store_explicit(&to->rx_bytes, flow_counter(&from->rx_bytes), memory_order_relaxed);
 	atomic_store_explicit(&to->tx_wire_bytes, flow_counter(&from->tx_wire_bytes), memory_order_relaxed);
-	atomic_store_explicit(&to->rx_wire_bytes, flow_counter(&from->rx_wire_bytes), memory_order_relaxed);
 	atomic_store_explicit(&to->tx_segments, flow_counter(&from->tx_segments), memory_order_relaxed);
-	atomic_store_explicit(&to->rx_segments, flow_counter(&from->rx_segments), memory_order_relaxed);
 	atomic_store_explicit(&to->tx_ms, flow_counter(&from->tx_ms), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_bytes, flow_counter(&from->rx_bytes), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_wire_bytes, flow_counter(&from->rx_wire_bytes), memory_order_relaxed);
+	atomic_store_explicit(&to->rx_segments, flow_counter(&from->rx_segments), memory_order_relaxed);
 	atomic_store_explicit(&to->rx_ms, flow_counter(&from->rx_ms), memory_order_relaxed);
-	atomic_store_explicit(&to->rx_epoch, flow_counter(&from->rx_epoch), memory_order_relaxed);
 }
 
 struct flow *flow_table_insert(struct flow_table *t, uint32_t index, const struct flow *f)
 {
-	struct flow *slot = &t->slots[index];
-	uint32_t b;
+	struct words w = words_of(&f->key, t->seed);
+	struct flow *slot = &t->slots[index], *other = find(t, &w, &f->key);
 
 	memcpy(slot, f, offsetof(struct flow, stats));
 	stats_copy(&slot->stats, &f->stats);
+	slot->key = f->key;
+	slot->own_hot = f->own_hot;
 	slot->used = true;
 	if (!slot->hot)
 		slot->hot = &slot->own_hot;
 	*slot->hot = f->own_hot;
-	slot->hash = flow_key_hash(&f->key, t->seed);
+	memcpy(slot->words, w.w, sizeof(slot->words));
 	t->used++;
-	for (b = slot->hash & t->mask; t->buckets[b]; b = (b + 1) & t->mask) {
-		struct flow *other = &t->slots[t->buckets[b]];
-
-		if (other->hash == slot->hash && flow_key_eq(&other->key, &f->key))
-			break;
-	}
-	t->buckets[b] = index;
+	if (other)
+		flow_index_swap(&t->index, w.hash, flow_table_index(t, other), index);
+	else
+		flow_index_put(&t->index, w.hash, index);
 	return slot;
-}
-
-/* Close the gap at bucket @b: what probed past it moves up. */
-static void bucket_clear(struct flow_table *t, uint32_t b)
-{
-	uint32_t gap = b;
-
-	for (;;) {
-		b = (b + 1) & t->mask;
-		if (!t->buckets[b])
-			break;
-		uint32_t home = t->slots[t->buckets[b]].hash & t->mask;
-
-		if (((b - home) & t->mask) >= ((b - gap) & t->mask)) {
-			t->buckets[gap] = t->buckets[b];
-			gap = b;
-		}
-	}
-	t->buckets[gap] = 0;
 }
 
 void flow_table_remove(struct flow_table *t, uint32_t index)
@@ -149,12 +242,7 @@ void flow_table_remove(struct flow_table *t, uint32_t index)
 
 	if (!f)
 		return;
-	for (uint32_t b = f->hash & t->mask; t->buckets[b]; b = (b + 1) & t->mask) {
-		if (t->buckets[b] == index) {
-			bucket_clear(t, b);
-			break;
-		}
-	}
+	flow_index_drop(&t->index, flow_key_hash(&f->key, t->seed), index);
 	tmpl_put(f->tmpl);
 	memset(f, 0, sizeof(*f));
 	t->used--;

@@ -195,10 +195,10 @@ static bool renewed(const struct scion_pkt *pkt, const struct tmpl *t)
 /* Control is asked about a move or renewal again if its answer, or the question, got lost. */
 static bool may_ask(struct flow *f, uint64_t now_ms)
 {
-	if (f->asked && now_ms - f->asked_ms < INBOUND_ASK_AGAIN_MS)
+	if (f->asked && (uint32_t)now_ms - f->asked_ms < INBOUND_ASK_AGAIN_MS)
 		return false;
 	f->asked = true;
-	f->asked_ms = now_ms;
+	f->asked_ms = (uint32_t)now_ms;
 	return true;
 }
 
@@ -456,8 +456,8 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 		return VERDICT_PARKED;
 	if (!from_peer(pkt, udp, f->tmpl))
 		return VERDICT_FRAME_WRONG_SOURCE;
-	if (flow_counter(&f->stats.rx_epoch) != h.epoch)
-		atomic_store_explicit(&f->stats.rx_epoch, h.epoch, memory_order_relaxed);
+	if (flow_rx_epoch(f) != h.epoch)
+		atomic_store_explicit(&f->rx_epoch, h.epoch, memory_order_relaxed);
 	if (h.type == FRAME_DATA)
 		return take_data(in, f, pkt, &h, &r, wire, now_ms);
 	/* That the other side is there is no traffic: renewals would keep an idle flow from being parked. */

@@ -185,6 +185,13 @@ const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot
 	return &w->flow_stats;
 }
 
+uint8_t worker_flow_rx_epoch(const struct worker *w, uint32_t slot)
+{
+	(void)w;
+	(void)slot;
+	return 0;
+}
+
 uint64_t worker_orders_lost(const struct worker *w)
 {
 	(void)w;

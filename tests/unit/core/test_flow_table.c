@@ -4,7 +4,9 @@
 #include "tests/unit/check.h"
 #include "tests/unit/core/world.h"
 
-#define FLOWS 60 /* few keys for few buckets: 128 of them, with collisions all the time */
+#include <errno.h>
+
+#define FLOWS 60
 
 /* The model: which slot a key leads to (0: none), and which slots are in use. */
 static struct {
@@ -82,42 +84,57 @@ static void test_model(void)
 	}
 }
 
-/* Keys whose homes are the last buckets: chains that wrap around, removed in every order. */
-static void test_wrap_around(void)
+/* Up to 16 keys at once, found or not, also while the index grows. */
+static void test_batch(void)
 {
 	struct flow_table t;
-	uint32_t keys[6], found = 0;
+	struct flow_key keys[40];
+	struct flow *found[40];
 	bool fine = true;
 
-	flow_table_init(&t, 8, 99); /* 16 buckets */
-	for (uint32_t n = 0; found < 6; n++) {
-		struct flow_key k = key_nr(n);
+	CHECK("init", !flow_table_init(&t, 5000, 12));
+	for (uint32_t n = 1; n <= 5000; n++) {
+		struct flow f = { .key = { .proto = 6, .local_port = (uint16_t)n, .remote_port = 80 } };
 
-		if ((flow_key_hash(&k, 99) & t.mask) >= 14)
-			keys[found++] = n;
-	}
-	for (uint32_t order = 0; order < 720; order++) {
-		uint32_t left[6] = { 0, 1, 2, 3, 4, 5 }, code = order;
+		f.key.local = n % 3 ? ip("10.0.0.1") : ip("fd00::1");
+		f.key.remote = n % 3 ? ip("10.1.0.1") : ip("fd00:1::1");
+		flow_table_insert(&t, n, &f);
+		if (n % 7)
+			continue;
+		for (unsigned int i = 0; i < 40; i++) {
+			uint32_t k = 1 + rnd(2 * n);
 
-		for (uint32_t i = 0; i < 6; i++)
-			flow_table_insert(&t, i + 1, &(struct flow){ .key = key_nr(keys[i]) });
-		for (uint32_t n = 6; n; n--) {
-			uint32_t pick = code % n;
-
-			code /= n;
-			flow_table_remove(&t, left[pick] + 1);
-			left[pick] = left[n - 1];
-			for (uint32_t i = 0; i + 1 < n; i++) {
-				struct flow_key k = key_nr(keys[left[i]]);
-
-				fine &= flow_table_find(&t, &k) == &t.slots[left[i] + 1];
-			}
+			keys[i] = f.key;
+			keys[i].local_port = (uint16_t)k;
+			keys[i].local = k % 3 ? ip("10.0.0.1") : ip("fd00::1");
+			keys[i].remote = k % 3 ? ip("10.1.0.1") : ip("fd00:1::1");
 		}
-		for (uint32_t b = 0; b <= t.mask; b++)
-			fine &= !t.buckets[b];
+		flow_table_find_batch(&t, keys, n % 41, found);
+		for (unsigned int i = 0; i < n % 41; i++)
+			fine = fine && found[i] == (keys[i].local_port <= n ? &t.slots[keys[i].local_port] : NULL) &&
+			       found[i] == flow_table_find(&t, &keys[i]);
 	}
-	CHECK("720 orders of removal of a chain over the end", fine);
+	CHECK("as one by one", fine);
+	flow_table_prefetch(&t, 5000);
+	flow_table_prefetch(&t, UINT32_MAX);
 	flow_table_fini(&t);
+}
+
+static void test_limits(void)
+{
+	struct flow_table t;
+	struct flow f = { .key = key_nr(1) };
+
+	CHECK("more than it can name", flow_table_init(&t, FLOW_TABLE_MAX + 1, 1) == -EINVAL);
+	flow_table_fini(&t);
+	CHECK("16 million", !flow_table_init(&t, FLOW_TABLE_MAX, 1));
+	CHECK("the last one", flow_table_insert(&t, FLOW_TABLE_MAX, &f) == &t.slots[FLOW_TABLE_MAX]);
+	CHECK("is found both ways", flow_table_find(&t, &f.key) == flow_table_get(&t, FLOW_TABLE_MAX));
+	flow_table_remove(&t, FLOW_TABLE_MAX);
+	CHECK("and goes", !flow_table_find(&t, &f.key) && !t.used);
+	flow_table_fini(&t);
+	CHECK("at most 256 bytes a flow, index and all",
+	      sizeof(struct flow) + 2 * sizeof(struct flow_bucket) / (FLOW_INDEX_PLACES * 3 / 4) <= 256);
 }
 
 static void test_every_field_counts(void)
@@ -171,7 +188,8 @@ static void test_templates_are_dropped(void)
 
 const struct unit_test unit_tests[] = {
 	{ "random operations against a model", test_model },
-	{ "removal from a chain over the end", test_wrap_around },
+	{ "several keys at once", test_batch },
+	{ "limits", test_limits },
 	{ "every field of the key counts", test_every_field_counts },
 	{ "templates are dropped", test_templates_are_dropped },
 	{ 0 },
