@@ -80,7 +80,7 @@ struct worker_tun_port {
 struct worker {
 	struct worker_config cfg;
 	uv_loop_t loop;
-	uv_async_t wake;
+	struct wake wake;
 	uv_poll_t underlay;
 	uv_timer_t frag_timer;
 	struct worker_tun_port tuns[WORKER_MAX_TUNS];
@@ -139,7 +139,7 @@ static void up_wake(struct worker *w)
 {
 	if (w->up_fresh) {
 		w->up_fresh = false;
-		uv_async_send(w->cfg.control);
+		wake_send(w->cfg.control);
 	}
 }
 
@@ -250,7 +250,7 @@ static void wake_others(struct worker *w)
 {
 	for (unsigned int i = 0; w->passed_to; i++) {
 		if (w->passed_to & 1u << i)
-			uv_async_send(&w->others[i]->wake);
+			wake_send(&w->others[i]->wake);
 		w->passed_to &= ~(1u << i);
 	}
 }
@@ -585,9 +585,9 @@ static bool take_passed(struct worker *w, struct ring *ring, uint64_t now_ms)
 	return false;
 }
 
-static void on_wake(uv_async_t *handle)
+static void on_wake(struct wake *wake)
 {
-	struct worker *w = handle->data;
+	struct worker *w = wake->data;
 	struct order *o;
 	uint32_t len;
 
@@ -597,7 +597,7 @@ static void on_wake(uv_async_t *handle)
 	}
 	for (unsigned int i = 0; i < w->cfg.num_rings; i++)
 		if (w->passed[i].bytes && !take_passed(w, &w->passed[i], uv_now(&w->loop)))
-			uv_async_send(&w->wake); /* TUN and underlay get their turn */
+			wake_send(&w->wake); /* TUN and underlay get their turn */
 	/* Room may have come for removals and events that did not fit before. */
 	publish_verdicts(w);
 	up_wake(w);
@@ -606,7 +606,7 @@ static void on_wake(uv_async_t *handle)
 			uv_close((uv_handle_t *)&w->tuns[i].poll, NULL);
 		uv_close((uv_handle_t *)&w->underlay, NULL);
 		uv_close((uv_handle_t *)&w->frag_timer, NULL);
-		uv_close((uv_handle_t *)&w->wake, NULL);
+		wake_close(&w->wake);
 	}
 }
 
@@ -751,7 +751,7 @@ int worker_arrived(struct worker *w, const union sock_addr *from, const void *pk
 void worker_kick(struct worker *w)
 {
 	if (!ring_empty(&w->down))
-		uv_async_send(&w->wake);
+		wake_send(&w->wake);
 }
 
 const struct up_msg *worker_next(struct worker *w)
@@ -795,7 +795,9 @@ static int start_polling(struct worker *w)
 	if (err < 0)
 		return err;
 	w->loop_up = true;
-	uv_async_init(&w->loop, &w->wake, on_wake);
+	err = wake_init(&w->loop, &w->wake, on_wake);
+	if (err < 0)
+		return err;
 	w->wake.data = w;
 	uv_timer_init(&w->loop, &w->frag_timer);
 	w->frag_timer.data = w;
@@ -829,6 +831,7 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 		return -ENOMEM;
 	memset(w, 0, sizeof(*w));
 	w->cfg = *cfg;
+	w->wake.fd = -1;
 	w->in = (struct inbound){
 		.table = &w->table, .local = cfg->local, .port = cfg->port,
 		.admit = cfg->peers ? &w->admit : NULL, .write = write_tun, .ctx = w, .verdicts = w->verdicts,
@@ -950,6 +953,7 @@ void worker_free(struct worker *w)
 		uv_run(&w->loop, UV_RUN_DEFAULT);
 		uv_loop_close(&w->loop);
 	}
+	wake_fini(&w->wake);
 	drop_queues(w);
 	flow_table_fini(&w->table);
 	inbound_fini(&w->in);

@@ -6,6 +6,7 @@
 #include "shila/base/verdict.h"
 #include "shila/core/admit.h"
 #include "shila/core/flow.h"
+#include "shila/io/wake.h"
 
 #include <stdatomic.h>
 #include <uv.h>
@@ -61,7 +62,7 @@ struct worker_config {
 	uint64_t hash_seed;
 	const struct admit_set *peers; /* whose frames control takes, at which rates; borrowed; NULL: all */
 	struct admit_rates rates;
-	uv_async_t *control;	/* wakes the control thread */
+	struct wake *control;	/* wakes the control thread */
 };
 
 /* Counters of a worker: one writer, read by anybody. */

@@ -283,14 +283,15 @@ int control_new(const struct control_setup *setup, struct control **out)
 	c->start_ms = uv_now(c->loop);
 	c->next_probe = (uint32_t)control_random();
 	faults_start(c);
-	uv_async_init(c->loop, &c->from_workers, dispatch_workers);
-	c->from_workers.data = c;
 	uv_timer_init(c->loop, &c->tick);
 	c->tick.data = c;
 	uv_timer_init(c->loop, &c->announcer);
 	c->announcer.data = c;
 	*out = c;
-	err = parse_policies(c);
+	err = wake_init(c->loop, &c->from_workers, dispatch_workers);
+	c->from_workers.data = c;
+	if (!err)
+		err = parse_policies(c);
 	if (!err)
 		err = admission_start(c);
 	if (!err)
@@ -382,7 +383,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 		for (uint32_t i = 1; c->slots[w] && i < c->next_slot[w]; i++)
 			if (c->slots[w][i] && c->slots[w][i]->timer_up)
 				uv_close((uv_handle_t *)&c->slots[w][i]->timer, NULL);
-	uv_close((uv_handle_t *)&c->from_workers, NULL);
+	wake_close(&c->from_workers);
 	uv_close((uv_handle_t *)&c->tick, NULL);
 	uv_close((uv_handle_t *)&c->announcer, NULL);
 	if (c->contact.data)
@@ -406,6 +407,7 @@ void control_free(struct control *c)
 	path_sets_free(c);
 	pool_free(c->pool);
 	admission_free(c);
+	wake_fini(&c->from_workers);
 	underlay_rx_fini(&c->rx);
 	datagrams_free(c);
 	for (size_t i = 0; c->policies && i < c->cfg->num_routes; i++)

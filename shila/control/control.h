@@ -336,7 +336,7 @@ struct control {
 	const struct config *cfg;
 	struct path_policy **policies; /* of each route, NULL: every path */
 	struct worker *workers[CONFIG_MAX_WORKERS];
-	uv_async_t from_workers;
+	struct wake from_workers;
 	uv_poll_t contact;
 	bool contact_backlog; /* what is being read from it came while we stood still */
 	uv_timer_t tick; /* probing */
@@ -452,7 +452,7 @@ void admission_free(struct control *c);
 uint64_t admission_dropped(const struct control *c, enum verdict v); /* by the programs on the sockets */
 
 /* ---- dispatch.c ---- */
-void dispatch_workers(uv_async_t *handle);
+void dispatch_workers(struct wake *wake);
 void dispatch_contact(uv_poll_t *handle, int status, int events);
 
 /* ---- flows.c ---- */

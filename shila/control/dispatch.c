@@ -381,9 +381,9 @@ static void on_worker_message(struct control *c, unsigned int worker, const stru
 	}
 }
 
-void dispatch_workers(uv_async_t *handle)
+void dispatch_workers(struct wake *wake)
 {
-	struct control *c = handle->data;
+	struct control *c = wake->data;
 	bool more = false;
 
 	if (c->stopping)
@@ -401,7 +401,7 @@ void dispatch_workers(uv_async_t *handle)
 	}
 	control_kick(c);
 	if (more)
-		uv_async_send(&c->from_workers); /* timers and the contact port get their turn */
+		wake_send(&c->from_workers); /* timers and the contact port get their turn */
 }
 
 void dispatch_contact(uv_poll_t *handle, int status, int events)

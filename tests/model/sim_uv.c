@@ -329,23 +329,32 @@ static uint64_t lag(void)
 	return 1 + rng_below(&sim_rng, sim_lag_us);
 }
 
-int uv_async_init(uv_loop_t *loop, uv_async_t *a, uv_async_cb cb)
+int wake_init(uv_loop_t *loop, struct wake *w, void (*on_wake)(struct wake *w))
 {
-	init_handle(loop, (uv_handle_t *)a, UV_ASYNC);
-	a->async_cb = cb;
-	slot_of((uv_handle_t *)a)->active = true;
+	init_handle(loop, (uv_handle_t *)&w->poll, UV_ASYNC);
+	w->on_wake = on_wake;
+	slot_of((uv_handle_t *)&w->poll)->active = true;
 	return 0;
 }
 
-int uv_async_send(uv_async_t *a)
+void wake_send(struct wake *w)
 {
-	struct slot *s = slot_of((uv_handle_t *)a);
+	struct slot *s = slot_of((uv_handle_t *)&w->poll);
 
 	if (!s->pending && !s->closing) {
 		s->pending = true;
-		enqueue((uv_handle_t *)a, sim_now_us + lag());
+		enqueue((uv_handle_t *)&w->poll, sim_now_us + lag());
 	}
-	return 0;
+}
+
+void wake_close(struct wake *w)
+{
+	uv_close((uv_handle_t *)&w->poll, NULL);
+}
+
+void wake_fini(struct wake *w)
+{
+	(void)w;
 }
 
 int uv_poll_init(uv_loop_t *loop, uv_poll_t *p, int fd)
@@ -467,7 +476,7 @@ static void dispatch(uv_handle_t *h)
 		((uv_timer_t *)h)->timer_cb((uv_timer_t *)h);
 	} else if (h->type == UV_ASYNC) {
 		s->pending = false;
-		((uv_async_t *)h)->async_cb((uv_async_t *)h);
+		((struct wake *)h)->on_wake((struct wake *)h);
 	} else {
 		uv_poll_t *p = (uv_poll_t *)h;
 		int fd = p->io_watcher.fd;
