@@ -30,6 +30,7 @@
 #define UNDERLAY_BATCHES  4  /* recvmmsg() calls of one wake-up */
 #define TRAIN_ALIGN	  6  /* so that the IP header behind the virtio_net_hdr is 16-byte aligned */
 #define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
+#define TELL_MS		  5  /* what flows saw is told in so long: nobody waits for it */
 #define PASSED_BATCH	  64 /* trains of another worker in a row */
 #define PASS_RING_BYTES	  (1024 * 1024) /* a train has 64 KiB at most */
 
@@ -94,7 +95,10 @@ struct worker {
 	struct worker *others[WORKER_MAX];
 	uint32_t passed_to; /* bits: others to be woken */
 	atomic_bool quiet;
-	bool up_fresh; /* something was put into @up since control was woken */
+	bool up_fresh; /* something was put into @up since control was woken, */
+	bool up_late;  /* or something that may wait for TELL_MS */
+	uv_timer_t tell_timer;
+	bool down_urgent; /* control's: an order was put into @down that is no matter of bookkeeping */
 	uint64_t orders_lost; /* control's: its own queue was full */
 	struct admit admit;
 	uint64_t verdicts[VERDICT_COUNT]; /* of the current batch */
@@ -102,6 +106,8 @@ struct worker {
 	struct send_batch batch;
 	uint8_t *trains; /* TUN_BATCH * TRAIN_SLOT_BYTES */
 };
+
+static bool take_orders(struct worker *w);
 
 static void publish_verdicts(struct worker *w)
 {
@@ -135,12 +141,28 @@ static void up_commit(struct worker *w)
 	w->up_fresh = true;
 }
 
+/* A connection that opens and closes would wake control for each of its FINs. */
+static void up_commit_late(struct worker *w)
+{
+	ring_commit(&w->up);
+	w->up_late = true;
+}
+
+static void on_tell_timer(uv_timer_t *t)
+{
+	struct worker *w = t->data;
+
+	if (ring_filled(&w->up))
+		wake_send(w->cfg.control);
+}
+
 static void up_wake(struct worker *w)
 {
-	if (w->up_fresh) {
-		w->up_fresh = false;
+	if (w->up_fresh)
 		wake_send(w->cfg.control);
-	}
+	else if (w->up_late && !uv_is_active((uv_handle_t *)&w->tell_timer))
+		uv_timer_start(&w->tell_timer, on_tell_timer, TELL_MS, 0);
+	w->up_fresh = w->up_late = false;
 }
 
 /* What a flow saw is told once; if the queue is full it stays in @saw and is told the next time. */
@@ -155,7 +177,7 @@ static void tell_flow(struct worker *w, struct flow *f)
 		return;
 	m->saw = f->saw;
 	f->told = f->saw;
-	up_commit(w);
+	up_commit_late(w);
 }
 
 static enum verdict up_tun(struct worker *w, const struct train *t, const struct flow *f)
@@ -196,7 +218,7 @@ static void give_back(struct worker *w, struct tmpl *t)
 		return;
 	}
 	memcpy(m->bytes, &t, sizeof(t));
-	up_commit(w);
+	up_commit_late(w);
 }
 
 /* ---- outbound ---- */
@@ -314,6 +336,8 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 	int err = status;
 
 	(void)events;
+	if (!take_orders(w))
+		return;
 	while (err >= 0 && n < port->batch && (!n || tun_readable(port->fd))) {
 		struct train train;
 
@@ -383,6 +407,7 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 	int n = UNDERLAY_RX_BUFFERS;
 
 	(void)events;
+	take_orders(w);
 	for (int batch = 0; status >= 0 && batch < UNDERLAY_BATCHES && n == UNDERLAY_RX_BUFFERS; batch++) {
 		n = underlay_recv(w->cfg.underlay_fd, &w->rx);
 		flow_count(&w->stats.underlay_receives, 1);
@@ -585,9 +610,12 @@ static bool take_passed(struct worker *w, struct ring *ring, uint64_t now_ms)
 	return false;
 }
 
-static void on_wake(struct wake *wake)
+/*
+ * Most orders wait for the next wake-up, whatever it is for: they are there before the packets that they are about.
+ * False: no more packets are to be taken.
+ */
+static bool take_orders(struct worker *w)
 {
-	struct worker *w = wake->data;
 	struct order *o;
 	uint32_t len;
 
@@ -595,6 +623,14 @@ static void on_wake(struct wake *wake)
 		carry_out(w, o);
 		ring_release(&w->down);
 	}
+	return !atomic_load_explicit(&w->quiet, memory_order_relaxed);
+}
+
+static void on_wake(struct wake *wake)
+{
+	struct worker *w = wake->data;
+
+	take_orders(w);
 	for (unsigned int i = 0; i < w->cfg.num_rings; i++)
 		if (w->passed[i].bytes && !take_passed(w, &w->passed[i], uv_now(&w->loop)))
 			wake_send(&w->wake); /* TUN and underlay get their turn */
@@ -606,6 +642,7 @@ static void on_wake(struct wake *wake)
 			uv_close((uv_handle_t *)&w->tuns[i].poll, NULL);
 		uv_close((uv_handle_t *)&w->underlay, NULL);
 		uv_close((uv_handle_t *)&w->frag_timer, NULL);
+		uv_close((uv_handle_t *)&w->tell_timer, NULL);
 		wake_close(&w->wake);
 	}
 }
@@ -631,14 +668,38 @@ struct tmpl *worker_up_tmpl(const struct up_msg *m)
 	return t;
 }
 
+/* What changes the table only has time until the next packet comes. */
+static bool is_urgent(enum order_type type)
+{
+	switch (type) {
+	case ORDER_INSTALL:
+	case ORDER_REMOVE:
+	case ORDER_SET_PATH:
+	case ORDER_ASKED_DONE:
+	case ORDER_OPEN:
+	case ORDER_HEARD:
+		return false;
+	case ORDER_WRITE:
+	case ORDER_RETRY:
+	case ORDER_ARRIVED:
+	case ORDER_RESET:
+	case ORDER_QUIET:
+	case ORDER_STOP:
+		break;
+	}
+	return true;
+}
+
 static struct order *order_reserve(struct worker *w, enum order_type type, uint32_t slot, uint32_t len)
 {
 	struct order *o = ring_reserve(&w->down, sizeof(*o) + len);
 
 	if (!o) {
+		w->down_urgent = true; /* that it is emptied */
 		w->orders_lost++;
 		return NULL;
 	}
+	w->down_urgent |= is_urgent(type) || ring_filled(&w->down) > w->down.size / 4;
 	memset(o, 0, sizeof(*o));
 	o->type = type;
 	o->slot = slot;
@@ -750,8 +811,16 @@ int worker_arrived(struct worker *w, const union sock_addr *from, const void *pk
 
 void worker_kick(struct worker *w)
 {
-	if (!ring_empty(&w->down))
+	if (w->down_urgent)
 		wake_send(&w->wake);
+	w->down_urgent = false;
+}
+
+void worker_flush(struct worker *w)
+{
+	if (ring_filled(&w->down))
+		wake_send(&w->wake);
+	w->down_urgent = false;
 }
 
 const struct up_msg *worker_next(struct worker *w)
@@ -801,6 +870,8 @@ static int start_polling(struct worker *w)
 	w->wake.data = w;
 	uv_timer_init(&w->loop, &w->frag_timer);
 	w->frag_timer.data = w;
+	uv_timer_init(&w->loop, &w->tell_timer);
+	w->tell_timer.data = w;
 	err = uv_poll_init(&w->loop, &w->underlay, w->cfg.underlay_fd);
 	if (err < 0)
 		return err;

@@ -93,7 +93,8 @@ void worker_done(struct worker *w);
 
 /*
  * Orders to the worker, carried out in the order given. All return 0, or -ENOBUFS if its queue is full;
- * worker_kick() wakes it once a batch of orders is complete.
+ * worker_kick() wakes it once a batch of orders is complete, if there is one that does not have time until its next
+ * packet: it carries all out before it looks at that.
  */
 int worker_install(struct worker *w, uint32_t slot, const struct flow *f); /* takes f->tmpl on success */
 int worker_remove(struct worker *w, uint32_t slot); /* the slot may be installed again at once */
@@ -109,6 +110,7 @@ int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_
 int worker_arrived(struct worker *w, const union sock_addr *from, const void *pkt, uint32_t len);
 int worker_reset_local(struct worker *w, uint32_t slot); /* RST into the local TUN */
 void worker_kick(struct worker *w);
+void worker_flush(struct worker *w); /* wakes it also for orders that have time until its next packet */
 
 /* worker_flow() - The flow in a slot, for reading its stats only. */
 const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot);

@@ -66,6 +66,12 @@ bool ring_empty(struct ring *r)
 	       atomic_load_explicit(&r->tail, memory_order_relaxed);
 }
 
+uint32_t ring_filled(const struct ring *r)
+{
+	return (uint32_t)(atomic_load_explicit(&r->head, memory_order_relaxed) -
+			  atomic_load_explicit(&r->tail, memory_order_acquire));
+}
+
 void *ring_peek(struct ring *r, uint32_t *len)
 {
 	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);

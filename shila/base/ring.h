@@ -37,4 +37,7 @@ void ring_release(struct ring *r);
 /* ring_empty() - As the reader sees it. */
 bool ring_empty(struct ring *r);
 
+/* ring_filled() - Bytes in it, as the writer sees it: at most so many. */
+uint32_t ring_filled(const struct ring *r);
+
 #endif

@@ -48,6 +48,13 @@ void control_kick(struct control *c)
 			worker_kick(c->workers[i]);
 }
 
+void control_flush(struct control *c)
+{
+	for (unsigned int i = 0; i < c->s.num_workers; i++)
+		if (c->workers[i])
+			worker_flush(c->workers[i]);
+}
+
 /* ---- sending ---- */
 
 enum verdict control_send_frame(struct control *c, unsigned int socket, const struct tmpl *t,

@@ -445,6 +445,7 @@ struct held_packet *control_hold(struct control *c, const struct up_msg *m);
 void control_unhold(struct control *c, struct held_packet *h);
 uint64_t control_random(void);
 void control_kick(struct control *c);
+void control_flush(struct control *c); /* also what could wait for the next packet of a worker */
 
 /* ---- admission.c ---- */
 int admission_start(struct control *c); /* before the workers */

@@ -261,7 +261,7 @@ static void on_tick(uv_timer_t *t)
 	keeping_tick(c);
 	faults_look(c);
 	uv_timer_start(t, on_tick, busy ? TICK_MS : TICK_IDLE_MS, 0);
-	control_kick(c);
+	control_flush(c);
 }
 
 /* Something is to be probed soon: an idle tick is too slow. */

@@ -174,6 +174,11 @@ int worker_reset_local(struct worker *w, uint32_t slot)
 	return 0;
 }
 
+void worker_flush(struct worker *w)
+{
+	(void)w;
+}
+
 void worker_kick(struct worker *w)
 {
 	(void)w;
