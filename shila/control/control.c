@@ -12,12 +12,18 @@
 #define REPLY_MTU_MIN 1000 /* what a peer may tell of its path; SCION's own least is above */
 #define CLOSE_BURST   16 /* in a millisecond: a CLOSE is sent once, and routers drop what comes in bursts */
 
+/* What getrandom() gives without waiting or being cut short is enough for many. */
 uint64_t control_random(void)
 {
-	uint64_t v = 0;
+	static uint64_t bytes[32];
+	static unsigned int left;
+	uint64_t v;
 
-	while (getrandom(&v, sizeof(v), 0) != sizeof(v))
-		;
+	while (!left)
+		if (getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes))
+			left = sizeof(bytes) / sizeof(bytes[0]);
+	v = bytes[--left];
+	bytes[left] = 0;
 	return v;
 }
 
@@ -81,57 +87,14 @@ enum verdict control_send_frame(struct control *c, unsigned int socket, const st
 	return v;
 }
 
-/* The path of an arrived packet, reversed, as a path of ours. NULL if that cannot be. */
-static struct path *reversed_path(struct control *c, const struct arrival *a, uint16_t mtu)
+struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t port, uint16_t mtu)
 {
-	uint8_t raw[SCION_MAX_PATH_LEN];
-	struct path_hop hops[PATH_MAX_HOPS];
-	uint16_t ifids[PATH_MAX_HOPS];
 	uint16_t limit = c->s.as.mtu_bytes;
-	struct path *p;
-	int n = 0;
 
-	if (a->pkt.path_len) {
-		if (scion_path_reverse(a->pkt.path, a->pkt.path_len, raw) < 0)
-			return NULL;
-		n = scion_path_interfaces(raw, a->pkt.path_len, ifids, PATH_MAX_HOPS);
-		if (n < 0)
-			return NULL;
-	}
-	for (int i = 0; i < n; i++) /* the ASes are not in the packet */
-		hops[i] = (struct path_hop){ .ifid = ifids[i] };
-	p = path_new(hops, (uint16_t)n, raw, a->pkt.path_len);
-	if (!p) {
-		control_no_memory(c);
-		return NULL;
-	}
 	/* Who says that its path takes less than any SCION path must would get its data byte by byte. */
 	if (mtu && mtu < REPLY_MTU_MIN)
 		mtu = REPLY_MTU_MIN;
-	p->dst_ia = a->peer.ia;
-	p->mtu_bytes = mtu && mtu < limit ? mtu : limit;
-	p->expiry_unix_s = n ? scion_path_expiry(raw, a->pkt.path_len) : INT64_MAX;
-	p->next_hop = a->from;
-	return p;
-}
-
-struct tmpl *control_reply_tmpl(struct control *c, const struct arrival *a, uint16_t port, uint16_t mtu)
-{
-	struct path *p = reversed_path(c, a, mtu);
-	struct scion_path_meta meta;
-	struct tmpl *t;
-
-	if (!p)
-		return NULL;
-	t = tmpl_new(p, &c->s.local, port, &a->peer, a->udp.src_port);
-	path_put(p);
-	if (!t)
-		control_no_memory(c);
-	if (t && a->pkt.path_len && !scion_path_check(a->pkt.path, a->pkt.path_len, &meta)) {
-		t->rx_infos_len = (uint8_t)(8 * meta.num_inf);
-		memcpy(t->rx_infos, a->pkt.path + 4, t->rx_infos_len);
-	}
-	return t;
+	return tmpls_back(c, a, port, mtu && mtu < limit ? mtu : limit);
 }
 
 void control_reply(struct control *c, const struct arrival *a, const uint8_t *frame, size_t len)
@@ -383,6 +346,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 		c->workers[w] = NULL;
 	}
 	leave_flows(c);
+	tmpls_forget(c);
 	probing_stop(c);
 	peers_free(c);
 	path_sets_stop(c);

@@ -8,6 +8,7 @@
  * All files of this folder share these structures; nobody outside sees them.
  *
  *     control.c   the thread's life, and what all others use: sending, holding packets
+ *     tmpls.c     templates that flows share
  *     admission.c whose frames are taken, and how many
  *     dispatch.c  what comes from workers and from the contact port, and who takes it
  *     opening.c   client side: SYN -> path -> OPEN -> ACCEPT
@@ -206,7 +207,8 @@ struct ctl_flow {
 		struct flow_name name;
 	} their_key;
 	bool in_theirs;
-	bool kept;	     /* has a record, over kept_path */
+	bool kept;	     /* has a record, over kept_path, */
+	bool path_kept;	     /* which is that of @tmpl */
 	uint32_t kept_path;
 	struct ctl_flow *conn_next;
 	struct flow_name mine, theirs;
@@ -329,6 +331,13 @@ struct fault {
 };
 
 #define ENDED_NAMES 256
+#define TMPLS_REMEMBERED 256 /* of each kind */
+
+/* Info fields of the packets that come in on a flow; @len 0: not looked at. */
+struct tmpl_infos {
+	uint8_t bytes[8 * SCION_MAX_INF];
+	uint8_t len;
+};
 
 struct control {
 	struct control_setup s;
@@ -376,6 +385,9 @@ struct control {
 	struct as_use *ases;
 	uint32_t limit_peaks[LIMITS_CHECKED];
 	struct path_set *sets;
+	struct {
+		struct tmpl *over[TMPLS_REMEMBERED], *back[TMPLS_REMEMBERED];
+	} tmpls;
 	struct pool *pool;
 	struct datagram_group *datagram_groups; /* server */
 	struct expected *expected;
@@ -447,6 +459,14 @@ uint64_t control_random(void);
 void control_kick(struct control *c);
 void control_flush(struct control *c); /* also what could wait for the next packet of a worker */
 
+/* ---- tmpls.c ---- */
+/* Both: a reference for the caller; NULL: no memory, counted, or there is no such way. Nobody changes them. */
+struct tmpl *tmpls_over(struct control *c, struct path *path, uint16_t port, const struct scion_addr *peer,
+			uint16_t peer_port, const struct tmpl_infos *infos);
+struct tmpl *tmpls_back(struct control *c, const struct arrival *a, uint16_t port, uint16_t mtu); /* answers @a */
+size_t tmpls_remembered(const struct control *c);
+void tmpls_forget(struct control *c);
+
 /* ---- admission.c ---- */
 int admission_start(struct control *c); /* before the workers */
 void admission_free(struct control *c);
@@ -484,7 +504,10 @@ int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the wo
 /* A template for frames of the flow: over @path, from @socket, to @peer_port. */
 struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port);
 /* What a client's packets over its path have in their info fields, by which a renewal is noticed. */
-void flow_expect_infos(struct tmpl *t);
+struct tmpl_infos flow_infos(const struct path *p);
+/* A template of a server: its packets over @path, while the client's have @infos. */
+struct tmpl *flow_tmpl_expecting(const struct ctl_flow *f, struct path *path, uint16_t peer_port,
+				 const struct tmpl_infos *infos);
 void flow_timer(struct ctl_flow *f, uint64_t ms);
 void flow_saw(struct control *c, const struct up_msg *m);
 void flow_free(struct ctl_flow *f); /* from the worker, from all tables */

@@ -332,6 +332,7 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 		datagrams_add(f);
 	tmpl_put(f->tmpl);
 	f->tmpl = tmpl_get(t);
+	f->path_kept = false;
 	return 0;
 }
 
@@ -345,6 +346,7 @@ int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
 	}
 	tmpl_put(f->tmpl);
 	f->tmpl = t;
+	f->path_kept = false;
 	flow_keep(f);
 	return 0;
 }
@@ -455,23 +457,28 @@ struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int
 {
 	struct control *c = f->control;
 
-	struct tmpl *t = tmpl_new(path, &c->s.local, control_port(c, socket), &f->peer->addr, peer_port);
-
-	if (!t)
-		control_no_memory(c);
-	return t;
+	return tmpls_over(c, path, control_port(c, socket), &f->peer->addr, peer_port, &(struct tmpl_infos){ 0 });
 }
 
-void flow_expect_infos(struct tmpl *t)
+struct tmpl *flow_tmpl_expecting(const struct ctl_flow *f, struct path *path, uint16_t peer_port,
+				 const struct tmpl_infos *infos)
+{
+	struct control *c = f->control;
+
+	return tmpls_over(c, path, control_port(c, f->worker), &f->peer->addr, peer_port, infos);
+}
+
+struct tmpl_infos flow_infos(const struct path *p)
 {
 	uint8_t back[SCION_MAX_PATH_LEN];
+	struct tmpl_infos infos = { 0 };
 	struct scion_path_meta meta;
 
-	if (!t->path->raw_len || scion_path_reverse(t->path->raw, t->path->raw_len, back) < 0 ||
-	    scion_path_check(back, t->path->raw_len, &meta) < 0)
-		return;
-	t->rx_infos_len = (uint8_t)(8 * meta.num_inf);
-	memcpy(t->rx_infos, back + 4, t->rx_infos_len);
+	if (!p->raw_len || scion_path_reverse(p->raw, p->raw_len, back) < 0 || scion_path_check(back, p->raw_len, &meta) < 0)
+		return infos;
+	infos.len = (uint8_t)(8 * meta.num_inf);
+	memcpy(infos.bytes, back + 4, infos.len);
+	return infos;
 }
 
 /* ---- timers ---- */

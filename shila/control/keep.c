@@ -105,6 +105,7 @@ void flow_keep(struct ctl_flow *f)
 	struct control *c = f->control;
 	struct store *store = c->s.store;
 	uint32_t old = f->kept ? f->kept_path : STORE_NONE;
+	bool same_path = f->kept && f->path_kept;
 	struct store_flow r;
 
 	if (!store || !worth_keeping(f))
@@ -113,12 +114,15 @@ void flow_keep(struct ctl_flow *f)
 		peer_keep(c, f->peer);
 	if (!f->peer->kept)
 		return; /* no room: the store counts it */
-	f->kept_path = f->tmpl ? store_path_put(store, f->tmpl->path, false) : STORE_NONE;
+	if (!same_path)
+		f->kept_path = f->tmpl ? store_path_put(store, f->tmpl->path, false) : STORE_NONE;
 	r = flow_record(f);
 	if (store_flow_put(store, &r)) {
 		f->kept = true;
-		store_path_drop(store, old, false);
-	} else {
+		f->path_kept = f->kept_path != STORE_NONE; /* else there may be room the next time */
+		if (!same_path)
+			store_path_drop(store, old, false);
+	} else if (!same_path) {
 		store_path_drop(store, f->kept_path, false);
 		f->kept_path = old;
 	}

@@ -146,6 +146,7 @@ void moves_set_renewed(struct control *c, const struct path_set *s)
 	struct ctl_flow *f, *next;
 
 	HASH_ITER(by_key, c->by_key, f, next) {
+		struct tmpl_infos infos; /* what the client's packets still look like */
 		struct path *known;
 		struct tmpl *t;
 
@@ -154,13 +155,10 @@ void moves_set_renewed(struct control *c, const struct path_set *s)
 		known = path_set_match(s, f->tmpl->path);
 		if (!known || known->expiry_unix_s <= f->tmpl->path->expiry_unix_s)
 			continue;
-		t = flow_tmpl(f, known, f->worker, f->tmpl->peer_port);
-		if (!t)
-			continue;
-		/* what the client's packets still look like */
-		t->rx_infos_len = f->tmpl->rx_infos_len;
-		memcpy(t->rx_infos, f->tmpl->rx_infos, sizeof(t->rx_infos));
-		if (!flow_set_tmpl(f, t))
+		infos.len = f->tmpl->rx_infos_len;
+		memcpy(infos.bytes, f->tmpl->rx_infos, sizeof(infos.bytes));
+		t = flow_tmpl_expecting(f, known, f->tmpl->peer_port, &infos);
+		if (t && !flow_set_tmpl(f, t))
 			c->n.renewals++;
 	}
 }

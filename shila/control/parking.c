@@ -182,12 +182,12 @@ static struct path *server_path(struct ctl_flow *f)
 static bool wake_server(struct ctl_flow *f)
 {
 	struct path *p = server_path(f);
-	struct tmpl *t = p ? flow_tmpl(f, p, f->worker, f->tmpl->peer_port) : NULL;
+	struct tmpl_infos infos = p ? flow_infos(p) : (struct tmpl_infos){ 0 };
+	struct tmpl *t = p ? flow_tmpl_expecting(f, p, f->tmpl->peer_port, &infos) : NULL;
 	bool same = p && moves_same_interfaces(p, f->tmpl->path);
 
 	if (!t)
 		return false;
-	flow_expect_infos(t);
 	f->epoch += !same;
 	if (flow_set_tmpl(f, t) < 0) {
 		f->epoch -= !same;

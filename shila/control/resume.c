@@ -145,11 +145,9 @@ static struct tmpl *client_tmpl(struct ctl_flow *f, const struct store_flow *s, 
 
 static struct tmpl *server_tmpl(struct ctl_flow *f, const struct store_flow *s, struct path *path)
 {
-	struct tmpl *t = flow_tmpl(f, path, f->worker, s->peer_port);
+	struct tmpl_infos infos = flow_infos(path);
 
-	if (t)
-		flow_expect_infos(t);
-	return t;
+	return flow_tmpl_expecting(f, path, s->peer_port, &infos);
 }
 
 static const char *resume_flow(struct resume *r, const struct store_flow *saved)
