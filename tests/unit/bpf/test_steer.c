@@ -28,6 +28,49 @@ static void test_worker(void)
 	CHECK("ephemeral ports spread within 10 %", even);
 }
 
+/* 10 000 flows from one client to one server port: how far the fullest or emptiest worker is from its share, in permille. */
+static unsigned int unevenness(const uint16_t *ports, uint16_t server, uint32_t workers)
+{
+	unsigned int count[8] = { 0 }, worst = 0;
+
+	for (int i = 0; i < 10000; i++)
+		count[steer_worker(ports[i], server, workers)]++;
+	for (uint32_t w = 0; w < workers; w++) {
+		int off = (int)(count[w] * workers) - 10000;
+
+		worst = (unsigned int)abs(off) / 10 > worst ? (unsigned int)abs(off) / 10 : worst;
+	}
+	return worst;
+}
+
+/* As kernels choose ports: one after the other, every second one (Linux: connect() has the odd or even ones), any. */
+static void test_even(void)
+{
+	static const uint16_t servers[] = { 22, 80, 443, 993, 3306, 5201, 5432, 8080, 8443, 65535 };
+	static const char *const names[] = { "consecutive ports", "every second port", "random ports" };
+	unsigned int worst[3] = { 0 };
+	uint16_t ports[10000];
+
+	for (unsigned int how = 0; how < 3; how++) {
+		for (uint32_t first = 32768; first <= 40001; first += 803) {
+			uint64_t random = first;
+
+			for (uint32_t i = 0; i < 10000; i++) {
+				random = random * 6364136223846793005ull + 1442695040888963407ull;
+				ports[i] = (uint16_t)(how < 2 ? first + i * (how + 1) : 32768 + (random >> 33) % 28232);
+			}
+			for (size_t s = 0; s < sizeof(servers) / sizeof(servers[0]); s++)
+				for (uint32_t workers = 2; workers <= 8; workers++) {
+					unsigned int u = unevenness(ports, servers[s], workers);
+
+					worst[how] = u > worst[how] ? u : worst[how];
+				}
+		}
+		printf("%s: at most %.1f %% from even\n", names[how], worst[how] / 10.0);
+		CHECK(names[how], worst[how] <= 100);
+	}
+}
+
 #define V4(frag_hi, frag_lo, proto)                                                                \
 	0x45, 0, 0, 40, 0, 1, frag_hi, frag_lo, 64, proto, 0, 0, 10, 7, 1, 1, 10, 70, 1, 9
 #define V6(next)                                                                                   \
@@ -160,6 +203,7 @@ static void test_kernel_agrees(void)
 
 const struct unit_test unit_tests[] = {
 	{ "worker of two ports", test_worker },
+	{ "even spread", test_even },
 	{ "worker of a packet", test_packet },
 	{ "BPF and C agree", test_kernel_agrees },
 	{ 0 },
