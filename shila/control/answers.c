@@ -85,8 +85,8 @@ void flow_refuse(struct ctl_flow *f, enum verdict v, enum inet_unreach why, cons
 
 	c->drops[v]++;
 	log_refused(f, sentence);
-	for (unsigned int i = 0; i < f->num_held; i++)
-		answer_unreachable(c, f->worker, f->held[i], why);
+	for (const struct held_packet *h = f->held; h; h = h->next)
+		answer_unreachable(c, f->worker, h, why);
 	flow_step(f, FLOW_EV_REFUSED);
 	flow_free(f);
 }
@@ -96,11 +96,11 @@ void flow_refuse_reset(struct ctl_flow *f, int mptcp_reason, const char *sentenc
 	struct control *c = f->control;
 
 	log_refused(f, sentence);
-	for (unsigned int i = 0; i < f->num_held; i++) {
+	for (const struct held_packet *h = f->held; h; h = h->next) {
 		if (f->tcp)
-			answer_reset(c, f->worker, f->held[i], mptcp_reason);
+			answer_reset(c, f->worker, h, mptcp_reason);
 		else
-			answer_unreachable(c, f->worker, f->held[i], INET_UNREACH_PORT);
+			answer_unreachable(c, f->worker, h, INET_UNREACH_PORT);
 	}
 	flow_step(f, FLOW_EV_REFUSED);
 	flow_free(f);

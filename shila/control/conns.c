@@ -10,12 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static uint32_t interfaces_of_side(const struct control *c, uint8_t side)
+{
+	return side ? c->cfg->egress[side - 1].interfaces : 1;
+}
+
+/* How many paths an MPTCP connection has at most. */
+static uint32_t wanted_paths(const struct control *c, const struct config_route *route, uint8_t side)
+{
+	return route->subflows ? route->subflows : interfaces_of_side(c, side);
+}
+
 struct conn *conn_new(struct ctl_flow *f, const struct config_route *route)
 {
-	struct conn *n = calloc(1, sizeof(*n));
+	uint32_t room = f->kind == FLOW_MAIN || f->kind == FLOW_SUB ? wanted_paths(f->control, route, f->key.side) : 1;
+	struct conn *n = calloc(1, sizeof(*n) + room * sizeof(n->planned[0]));
 
 	if (!n)
 		return NULL;
+	n->room = (uint8_t)room;
 	n->key.side = f->key.side;
 	n->route = route;
 	n->peer = f->peer;
@@ -36,7 +49,7 @@ static void set_plan(struct conn *n, struct peer_path *const *paths, unsigned in
 	for (unsigned int i = 0; i < n->num_planned; i++)
 		if (n->planned[i].path)
 			DL_DELETE(n->planned[i].path->planners, &n->planned[i]);
-	n->num_planned = count;
+	n->num_planned = (uint8_t)count;
 	for (unsigned int i = 0; i < count; i++) {
 		struct planned *p = &n->planned[i];
 
@@ -118,11 +131,6 @@ void conn_forget_path(struct peer_path *pp)
 
 /* ---- choice of paths ---- */
 
-static uint32_t interfaces_of_side(const struct control *c, uint8_t side)
-{
-	return side ? c->cfg->egress[side - 1].interfaces : 1;
-}
-
 /* Largest inner segment over a path, without IP and TCP header but with TCP options. */
 static uint16_t path_mss(const struct control *c, const struct peer_path *pp)
 {
@@ -132,15 +140,9 @@ static uint16_t path_mss(const struct control *c, const struct peer_path *pp)
 	return pp->path->mtu_bytes > hdr + frame + 88 ? (uint16_t)(pp->path->mtu_bytes - hdr - frame) : 88;
 }
 
-/* How many paths an MPTCP connection has at most. */
-static uint32_t wanted_paths(const struct control *c, const struct conn *n)
+void conn_resume(struct conn *n)
 {
-	return n->route->subflows ? n->route->subflows : interfaces_of_side(c, (uint8_t)n->key.side);
-}
-
-void conn_resume(struct control *c, struct conn *n)
-{
-	n->num_planned = wanted_paths(c, n);
+	n->num_planned = n->room;
 }
 
 bool conn_has_hole(const struct conn *n)
@@ -156,9 +158,8 @@ int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 {
 	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
 	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
-	uint32_t want = wanted_paths(c, n);
 	struct path_choice_params params = {
-		.k = f->kind == FLOW_MAIN ? want : 1,
+		.k = f->kind == FLOW_MAIN ? n->room : 1,
 		.share = n->route->paths.share,
 		.metric = (enum path_metric)n->route->paths.metric,
 	};

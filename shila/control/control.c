@@ -252,7 +252,10 @@ int control_new(const struct control_setup *setup, struct control **out)
 	c->cfg = setup->cfg;
 	c->start_ms = uv_now(c->loop);
 	c->next_probe = (uint32_t)control_random();
+	c->by_key.seed = control_random();
+	c->by_theirs = (struct name_index){ .seed = control_random(), .by_name = true };
 	faults_start(c);
+	flow_timers_start(c);
 	uv_timer_init(c->loop, &c->tick);
 	c->tick.data = c;
 	uv_timer_init(c->loop, &c->announcer);
@@ -314,10 +317,9 @@ static void on_stop_timer(uv_timer_t *t)
 
 static void close_flows(struct control *c)
 {
-	struct ctl_flow *f, *next;
 	unsigned int closed = 0;
 
-	HASH_ITER(by_key, c->by_key, f, next) {
+	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f)) {
 		flow_close(f, REASON_STOPPED, true, false);
 		if (++closed % CLOSE_BURST == 0)
 			uv_sleep(1);
@@ -328,10 +330,8 @@ static void close_flows(struct control *c)
 /* What the file says from here on is for the next daemon. */
 static void leave_flows(struct control *c)
 {
-	struct ctl_flow *f, *next;
-
 	c->s.store = NULL;
-	HASH_ITER(by_key, c->by_key, f, next)
+	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f))
 		flow_free(f);
 }
 
@@ -350,10 +350,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 	probing_stop(c);
 	peers_free(c);
 	path_sets_stop(c);
-	for (unsigned int w = 0; w < c->s.num_workers; w++)
-		for (uint32_t i = 1; c->slots[w] && i < c->next_slot[w]; i++)
-			if (c->slots[w][i] && c->slots[w][i]->timer_up)
-				uv_close((uv_handle_t *)&c->slots[w][i]->timer, NULL);
+	flow_timers_stop(c);
 	wake_close(&c->from_workers);
 	uv_close((uv_handle_t *)&c->tick, NULL);
 	uv_close((uv_handle_t *)&c->announcer, NULL);
@@ -375,6 +372,8 @@ void control_free(struct control *c)
 			free(c->slots[w][i]);
 		free(c->slots[w]);
 	}
+	index_fini(&c->by_key);
+	index_fini(&c->by_theirs);
 	path_sets_free(c);
 	pool_free(c->pool);
 	admission_free(c);

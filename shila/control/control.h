@@ -15,6 +15,7 @@
  *     conns.c     connections: their plan of paths, their token, which path is next
  *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
  *     flows.c     flow records, their slots in the workers, state, timers, the end
+ *     index.c     flows by what they are called
  *     moves.c     paths of running flows: death, renewal, following the other side
  *     announcing.c  telling the other side of it
  *     parking.c   flows without traffic: parked, woken, ended
@@ -32,6 +33,7 @@
 
 #include "config/config.h"
 #include "shila/base/log.h"
+#include "shila/base/wheel.h"
 #include "shila/base/wall_clock.h"
 #include "shila/core/admit.h"
 #include "shila/core/flow_state.h"
@@ -64,6 +66,7 @@
 
 /* A counted packet of the slow path: what it was and where it came from. */
 struct held_packet {
+	struct held_packet *next; /* of its flow */
 	struct vnet_hdr vnet;
 	uint8_t tun, side;
 	uint32_t len;
@@ -183,11 +186,11 @@ struct conn {
 	bool has_token; /* in the token table */
 	const struct config_route *route;
 	struct peer *peer;
-	unsigned int num_planned;
-	struct planned planned[PATH_CHOICE_MAX_K];
 	struct ctl_flow *flows;
 	unsigned int num_flows;
 	uint16_t mss;
+	uint8_t num_planned, room; /* for as many paths as it may ever have */
+	struct planned planned[];
 };
 
 /* A record belongs to one slot of one worker for good and is used by many flows in turn. */
@@ -196,16 +199,10 @@ struct ctl_flow {
 	unsigned int worker;
 	uint32_t slot;
 	struct ctl_flow *next_free;
-	bool timer_up;
-	uv_timer_t timer;
+	struct wheel_timer timer;
 
 	uint8_t flow_start[0]; /* all from here is zero in a free record */
-	UT_hash_handle by_key, by_theirs, by_probe;
 	struct flow_key key;
-	struct their_name {
-		struct scion_addr peer;
-		struct flow_name name;
-	} their_key;
 	bool in_theirs;
 	bool kept;	     /* has a record, over kept_path, */
 	bool path_kept;	     /* which is that of @tmpl */
@@ -246,15 +243,15 @@ struct ctl_flow {
 	bool announce_queued;	     /* in control->announcing */
 	struct ctl_flow *announce_prev, *announce_next;
 	unsigned int confirm_left;   /* ALIVEs until the server was heard, client */
-	struct held_packet *held[HELD_DATAGRAMS]; /* [0]: newest SYN */
-	unsigned int num_held;
-	bool first_sent; /* DATAGRAM: the OPEN carried held[0] */
+	struct held_packet *held; /* oldest first; TCP: its newest SYN alone */
+	uint8_t num_held;
+	bool first_sent; /* DATAGRAM: the OPEN carried the first */
 	uint32_t first_bytes; /* DATAGRAM: payload of what the OPEN carried */
 	bool invited;	 /* the server's packets made us open it; nothing waits for it here */
 
 	/* server */
 	struct ip_addr client;	     /* inner source as the client has it */
-	struct ip_addr pool_address; /* len 0: none */
+	bool pooled;		     /* key.remote is of the pool */
 	unsigned int reply_fd;	     /* index of the socket that was addressed */
 	bool accepted, confirmed;    /* an ACCEPT was sent; the client was heard since */
 	bool challenged;	     /* our kernel was shown the SYN of an OPEN with the same 4-tuple */
@@ -264,18 +261,37 @@ struct ctl_flow {
 	uint8_t refused_why;	     /* enum frame_reason */
 	unsigned int answers;	     /* ACCEPTs and REJECTs sent: at most one an OPEN */
 	uint32_t credit;	     /* bytes of its first OPEN that the answer left over */
-	uint8_t synack[64];	     /* thin header and options */
+	struct synack *synack;	     /* NULL: not there yet, or nobody will ask for it again */
 	struct {
 		struct datagram_group *group; /* NULL: none */
 		struct ctl_flow *prev, *next;
-	} in_group[2]; /* DATAGRAM, see datagrams.c */
-	uint8_t synack_len;
+	} *in_group; /* DATAGRAM: [2], see datagrams.c */
 
-	/* following a move that TCP does not vouch for: waits for a PROBE-REPLY */
-	struct tmpl *move_tmpl;
-	uint8_t move_epoch;
-	uint32_t move_probe;
-	uint64_t move_sent_us;
+	struct move_probe *move; /* or NULL, see moves.c */
+};
+
+/* Of our kernel, as an ACCEPT carries it. */
+struct synack {
+	uint8_t len;
+	uint8_t thin[64]; /* header and options */
+};
+
+/* Flows by their 4-tuple, or by peer and the name that it gave them, see index.c. */
+struct name_index {
+	uint32_t *entries;
+	uint32_t mask, used;
+	uint64_t seed;
+	bool by_name;
+};
+
+/* A flow follows a move that TCP does not vouch for once its new path has answered. */
+struct move_probe {
+	UT_hash_handle hh;
+	uint32_t id; /* key */
+	uint8_t epoch;
+	uint64_t sent_us;
+	struct tmpl *tmpl; /* one reference */
+	struct ctl_flow *flow;
 };
 
 #define CONTROL_MAX_TUNS WORKER_MAX_TUNS
@@ -349,6 +365,9 @@ struct control {
 	uv_poll_t contact;
 	bool contact_backlog; /* what is being read from it came while we stood still */
 	uv_timer_t tick; /* probing */
+	struct wheel timers; /* of flows */
+	uv_timer_t timers_uv;
+	uint64_t timers_at;  /* when that expires, UINT64_MAX: it is not set */
 	uv_timer_t announcer;
 	struct ctl_flow *announcing; /* flows whose ALIVE is to go out */
 	uint64_t announced_ms;
@@ -371,13 +390,14 @@ struct control {
 	uint32_t next_slot[CONFIG_MAX_WORKERS], flows_used[CONFIG_MAX_WORKERS];
 	struct ctl_flow *lingering[CONFIG_MAX_WORKERS]; /* oldest first */
 	uint32_t num_lingering[CONFIG_MAX_WORKERS], flows_peak;
-	struct ctl_flow *by_key, *by_theirs;
+	struct name_index by_key, by_theirs;
 	struct ended_flow {
-		struct their_name name;
+		struct scion_addr peer;
+		struct flow_name name;
 		enum frame_reason reason; /* of the REJECT that answers its OPENs; NONE: nothing does */
 	} ended[ENDED_NAMES]; /* server: whose late OPENs open nothing; the oldest is overwritten */
 	unsigned int next_ended;
-	struct ctl_flow *by_probe; /* flows with a move_tmpl, by move_probe */
+	struct move_probe *by_probe;
 	struct conn *conns; /* by token */
 	struct peer *peers;
 	struct peer *idle; /* those that may be forgotten, oldest first */
@@ -509,6 +529,8 @@ struct tmpl_infos flow_infos(const struct path *p);
 struct tmpl *flow_tmpl_expecting(const struct ctl_flow *f, struct path *path, uint16_t peer_port,
 				 const struct tmpl_infos *infos);
 void flow_timer(struct ctl_flow *f, uint64_t ms);
+void flow_timers_start(struct control *c);
+void flow_timers_stop(struct control *c);
 void flow_saw(struct control *c, const struct up_msg *m);
 void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
 void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local);
@@ -518,6 +540,17 @@ char *flow_str(const struct ctl_flow *f, char *buf); /* 256: "flow 12 tcp a:1 > 
 void flow_drop_held(struct ctl_flow *f);
 void flow_send_confirm(struct ctl_flow *f); /* ALIVE that answers a bare ACCEPT: not longer than that */
 void flow_send_alive(struct ctl_flow *f); /* the newest epoch, on the flow's path */
+
+/* flow_after() - All flows, one after the other, from NULL on; @f itself may have been freed. NULL: that was all. */
+struct ctl_flow *flow_after(struct control *c, const struct ctl_flow *f);
+uint32_t flow_theirs_hash(const struct scion_addr *peer, const struct flow_name *name, uint64_t seed);
+
+/* ---- index.c ---- */
+bool index_add(struct name_index *x, const struct ctl_flow *f); /* false: no memory */
+void index_remove(struct name_index *x, const struct ctl_flow *f);
+/* index_next() - Flows that may have the name with this hash, from *@at 0 on until NULL. */
+struct ctl_flow *index_next(const struct control *c, const struct name_index *x, uint32_t hash, uint32_t *at);
+void index_fini(struct name_index *x);
 
 /* ---- opening.c ---- */
 void opening_packet(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp);
@@ -544,7 +577,7 @@ void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len);
 void conn_set_token(struct control *c, struct conn *n, struct mptcp_token token);
 int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* -ENOENT: there is no path; -ENOMEM */
 /* conn_resume() - Its plan is gone: room for as many paths as it may have, each chosen when a join comes. */
-void conn_resume(struct control *c, struct conn *n);
+void conn_resume(struct conn *n);
 /* conn_has_hole() - A planned path is gone, or was never chosen: conn_other_path() fills it. */
 bool conn_has_hole(const struct conn *n);
 bool conn_uses_path(const struct conn *n, const struct peer_path *pp);
@@ -562,6 +595,7 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 bool offering_icmp(struct ctl_flow *f, const struct ip_pkt *ip, uint8_t type, uint8_t code);
 void offering_confirmed(struct ctl_flow *f);
 void offering_timer(struct ctl_flow *f);
+void offering_forget_synack(struct ctl_flow *f);
 /* A late OPEN of this flow must not open it again; @reason: it is answered by REJECT, unless that is NONE. */
 void offering_ended(const struct ctl_flow *f, enum frame_reason reason);
 

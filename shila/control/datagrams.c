@@ -73,6 +73,12 @@ void datagrams_add(struct ctl_flow *f)
 {
 	struct control *c = f->control;
 
+	if (!f->in_group)
+		f->in_group = calloc(2, sizeof(*f->in_group));
+	if (!f->in_group) {
+		control_no_memory(c);
+		return; /* it works without, for this flow */
+	}
 	for (int any = 0; any < 2; any++) {
 		struct datagram_group *g;
 
@@ -100,7 +106,7 @@ void datagrams_remove(struct ctl_flow *f)
 {
 	struct control *c = f->control;
 
-	for (int any = 0; any < 2; any++) {
+	for (int any = 0; f->in_group && any < 2; any++) {
 		struct datagram_group *g = f->in_group[any].group;
 
 		if (!g)
@@ -112,6 +118,8 @@ void datagrams_remove(struct ctl_flow *f)
 			free(g);
 		}
 	}
+	free(f->in_group);
+	f->in_group = NULL;
 }
 
 /* The flow in which a packet without one can travel: better one whose client was heard. */
@@ -297,8 +305,8 @@ bool datagrams_from_server(struct control *c, const struct up_msg *m, const stru
 
 void datagrams_confirmed(struct ctl_flow *f)
 {
-	for (unsigned int i = 0; i < f->num_held && f->tmpl; i++)
-		send_or_answer(f, f->held[i]->tun, f->held[i]->bytes, f->held[i]->len);
+	for (const struct held_packet *h = f->held; h && f->tmpl; h = h->next)
+		send_or_answer(f, h->tun, h->bytes, h->len);
 	flow_drop_held(f);
 }
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void on_timer(uv_timer_t *t);
-
 /* ---- records and slots ---- */
 
 static struct ctl_flow *record_new(struct control *c, unsigned int w, uint32_t slot)
@@ -22,9 +20,6 @@ static struct ctl_flow *record_new(struct control *c, unsigned int w, uint32_t s
 	f->slot = slot;
 	f->control = c;
 	c->slots[w][slot] = f;
-	uv_timer_init(c->loop, &f->timer);
-	f->timer.data = f;
-	f->timer_up = true;
 	return f;
 }
 
@@ -61,7 +56,7 @@ static void record_give(struct control *c, struct ctl_flow *f)
 	c->free_tail[w] = f;
 }
 
-/* Keys are hashed as bytes: padding must be zero. */
+/* The unused part of an address must be zero. */
 static void clean_key(struct flow_key *out, const struct flow_key *key)
 {
 	memset(out, 0, sizeof(*out));
@@ -80,8 +75,7 @@ static bool enter(struct ctl_flow *f, const struct flow_key *key)
 
 	clean_key(&f->key, key);
 	f->tcp = key->proto == INET_PROTO_TCP;
-	HASH_ADD(by_key, c->by_key, key, sizeof(f->key), f);
-	if (!f->by_key.tbl) {
+	if (!index_add(&c->by_key, f)) {
 		control_no_memory(c);
 		record_give(c, f);
 		return false;
@@ -183,11 +177,11 @@ void flow_slots_resumed(struct control *c, unsigned int w)
 
 struct ctl_flow *flow_by_key(struct control *c, const struct flow_key *key)
 {
+	uint32_t hash = flow_key_hash(key, c->by_key.seed), at = 0;
 	struct ctl_flow *f;
-	struct flow_key k;
 
-	clean_key(&k, key);
-	HASH_FIND(by_key, c->by_key, &k, sizeof(k), f);
+	while ((f = index_next(c, &c->by_key, hash, &at)) && !flow_key_eq(&f->key, key))
+		;
 	return f;
 }
 
@@ -204,22 +198,24 @@ struct ctl_flow *flow_by_name(struct control *c, const struct flow_name *mine)
 	return NULL;
 }
 
-static void their_key(struct their_name *k, const struct scion_addr *peer, const struct flow_name *name)
+uint32_t flow_theirs_hash(const struct scion_addr *peer, const struct flow_name *name, uint64_t seed)
 {
-	memset(k, 0, sizeof(*k));
-	k->peer.ia = peer->ia;
-	k->peer.host = peer->host;
-	k->name.id = name->id;
-	k->name.tag = name->tag;
+	struct flow_key k = { .remote = peer->host, .local_port = name->tag };
+
+	memcpy(k.local.b, &peer->ia.v, sizeof(peer->ia.v));
+	memcpy(k.local.b + 8, &name->id, sizeof(name->id));
+	k.local.len = 16; /* all of it counts */
+	return flow_key_hash(&k, seed);
 }
 
 struct ctl_flow *flow_by_theirs(struct control *c, const struct scion_addr *peer, const struct flow_name *name)
 {
-	struct their_name k;
+	uint32_t hash = flow_theirs_hash(peer, name, c->by_theirs.seed), at = 0;
 	struct ctl_flow *f;
 
-	their_key(&k, peer, name);
-	HASH_FIND(by_theirs, c->by_theirs, &k, sizeof(k), f);
+	while ((f = index_next(c, &c->by_theirs, hash, &at)) &&
+	       (f->theirs.id != name->id || f->theirs.tag != name->tag || !scion_addr_eq(&f->peer->addr, peer)))
+		;
 	return f;
 }
 
@@ -228,14 +224,23 @@ void flow_set_theirs(struct ctl_flow *f, const struct flow_name *name)
 	struct control *c = f->control;
 
 	if (f->in_theirs)
-		HASH_DELETE(by_theirs, c->by_theirs, f);
+		index_remove(&c->by_theirs, f);
 	f->theirs = *name;
-	their_key(&f->their_key, &f->peer->addr, name);
-	HASH_ADD(by_theirs, c->by_theirs, their_key, sizeof(f->their_key), f);
-	f->in_theirs = f->by_theirs.tbl != NULL;
+	f->in_theirs = index_add(&c->by_theirs, f);
 	if (!f->in_theirs)
 		control_no_memory(c);
 	flow_keep(f);
+}
+
+struct ctl_flow *flow_after(struct control *c, const struct ctl_flow *f)
+{
+	uint32_t slot = f ? f->slot + 1 : 1;
+
+	for (unsigned int w = f ? f->worker : 0; w < c->s.num_workers; w++, slot = 1)
+		for (; slot < c->next_slot[w]; slot++)
+			if (c->slots[w][slot] && c->slots[w][slot]->state != FLOW_NONE)
+				return c->slots[w][slot];
+	return NULL;
 }
 
 char *flow_str(const struct ctl_flow *f, char *buf)
@@ -483,16 +488,20 @@ struct tmpl_infos flow_infos(const struct path *p)
 
 /* ---- timers ---- */
 
+#define TIMERS_BATCH 1024 /* of one turn of the loop */
+
+static void arm(struct control *c);
+
 void flow_timer(struct ctl_flow *f, uint64_t ms)
 {
-	uv_timer_start(&f->timer, on_timer, ms, 0);
-}
-
-static void on_timer(uv_timer_t *t)
-{
-	struct ctl_flow *f = t->data;
 	struct control *c = f->control;
 
+	wheel_set(&c->timers, &f->timer, control_now_ms(c) + ms);
+	arm(c);
+}
+
+static void on_timer(struct ctl_flow *f)
+{
 	switch (f->state) {
 	case FLOW_WAITING:
 	case FLOW_OPENING:
@@ -528,15 +537,54 @@ static void on_timer(uv_timer_t *t)
 	case FLOW_NUM_STATES:
 		break;
 	}
+}
+
+static void on_timers(uv_timer_t *uv)
+{
+	struct control *c = uv->data;
+	unsigned int work = TIMERS_BATCH;
+	struct wheel_timer *t;
+
+	c->timers_at = UINT64_MAX;
+	while ((t = wheel_expire(&c->timers, control_now_ms(c), &work)))
+		on_timer((struct ctl_flow *)(void *)((char *)t - offsetof(struct ctl_flow, timer)));
+	arm(c);
 	control_kick(c);
+}
+
+/* Of all timers the loop has the first one alone. */
+static void arm(struct control *c)
+{
+	uint64_t at = wheel_wake_at(&c->timers), now = control_now_ms(c);
+
+	if (at >= c->timers_at || c->stopping)
+		return;
+	c->timers_at = at;
+	uv_timer_start(&c->timers_uv, on_timers, at > now ? at - now : 0, 0);
+}
+
+void flow_timers_start(struct control *c)
+{
+	wheel_init(&c->timers, control_now_ms(c));
+	uv_timer_init(c->loop, &c->timers_uv);
+	c->timers_uv.data = c;
+	c->timers_at = UINT64_MAX;
+}
+
+void flow_timers_stop(struct control *c)
+{
+	uv_close((uv_handle_t *)&c->timers_uv, NULL);
 }
 
 /* ---- the end ---- */
 
 void flow_drop_held(struct ctl_flow *f)
 {
-	for (unsigned int i = 0; i < f->num_held; i++)
-		control_unhold(f->control, f->held[i]);
+	struct held_packet *h, *next;
+
+	LL_FOREACH_SAFE(f->held, h, next)
+		control_unhold(f->control, h);
+	f->held = NULL;
 	f->num_held = 0;
 }
 
@@ -544,7 +592,7 @@ void flow_free(struct ctl_flow *f)
 {
 	struct control *c = f->control;
 
-	uv_timer_stop(&f->timer);
+	wheel_stop(&c->timers, &f->timer);
 	if (f->installed && c->workers[f->worker])
 		while (worker_remove(c->workers[f->worker], f->slot) < 0) {
 			/* Its queue is full: it is being emptied at this moment. */
@@ -554,11 +602,12 @@ void flow_free(struct ctl_flow *f)
 	flow_drop_held(f);
 	flow_keep_no_more(f);
 	datagrams_remove(f);
-	HASH_DELETE(by_key, c->by_key, f);
+	offering_forget_synack(f);
+	index_remove(&c->by_key, f);
 	if (f->in_theirs)
-		HASH_DELETE(by_theirs, c->by_theirs, f);
-	if (f->pool_address.len)
-		limits_pool_put(c, f->peer, &f->pool_address);
+		index_remove(&c->by_theirs, f);
+	if (f->pooled)
+		limits_pool_put(c, f->peer, &f->key.remote);
 	if (f->state == FLOW_WAITING)
 		DL_DELETE2(f->peer->waiting, f, wait_prev, wait_next);
 	leave_lingering(f);

@@ -154,7 +154,6 @@ void keeping_tick(struct control *c)
 {
 	struct store *store = c->s.store;
 	uint64_t now = control_now_ms(c);
-	struct ctl_flow *f, *next;
 
 	if (!store || !store_lacks(store) || now - c->keep_tried_ms < RETRY_MS)
 		return;
@@ -166,7 +165,7 @@ void keeping_tick(struct control *c)
 	c->keep_warned = true;
 	if (!store_retry(store))
 		return;
-	HASH_ITER(by_key, c->by_key, f, next)
+	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f))
 		flow_keep(f);
 	if (store_lacks(store))
 		return;

@@ -6,6 +6,7 @@
  */
 #include "shila/control/control.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MOVE_PROBE_US	 1000000 /* how long the answer to a PROBE of a move is waited for */
@@ -143,9 +144,7 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 /* The client's ALIVE may be lost, and if it has nothing to send nothing else tells that its path is renewed. */
 void moves_set_renewed(struct control *c, const struct path_set *s)
 {
-	struct ctl_flow *f, *next;
-
-	HASH_ITER(by_key, c->by_key, f, next) {
+	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f)) {
 		struct tmpl_infos infos; /* what the client's packets still look like */
 		struct path *known;
 		struct tmpl *t;
@@ -225,27 +224,29 @@ static struct tmpl *followed_tmpl(struct ctl_flow *f, const struct arrival *a)
 static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch, size_t asked_by)
 {
 	struct frame_probe p = { .id = c->next_probe + 1, .sent_us = control_now_us() };
+	struct move_probe *m = f->move;
 	uint8_t frame[64];
 	int len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
 
 	/* Datagrams come faster than the answer: one question at a time, or none is ever answered. */
-	if (len < 0 || (size_t)len > asked_by || (f->move_tmpl && f->move_epoch == epoch && p.sent_us - f->move_sent_us < MOVE_PROBE_US)) {
+	if (len < 0 || (size_t)len > asked_by || (m && m->epoch == epoch && p.sent_us - m->sent_us < MOVE_PROBE_US)) {
 		tmpl_put(t);
 		return;
 	}
 	c->next_probe = p.id;
 	moves_forget_probe(f);
-	f->move_tmpl = t;
-	f->move_sent_us = p.sent_us;
-	f->move_epoch = epoch;
-	f->move_probe = p.id;
-	HASH_ADD(by_probe, c->by_probe, move_probe, sizeof(f->move_probe), f);
-	if (!f->by_probe.tbl) {
-		f->move_tmpl = NULL;
+	m = calloc(1, sizeof(*m));
+	if (m) {
+		*m = (struct move_probe){ .id = p.id, .epoch = epoch, .sent_us = p.sent_us, .tmpl = t, .flow = f };
+		HASH_ADD(hh, c->by_probe, id, sizeof(m->id), m);
+	}
+	if (!m || !m->hh.tbl) {
+		free(m);
 		tmpl_put(t);
 		control_no_memory(c);
 		return; /* the next frame on the new path asks again */
 	}
+	f->move = m;
 	control_send_frame(c, f->worker, t, f->slot, frame, (size_t)len);
 	c->n.probes_tx++;
 }
@@ -292,16 +293,20 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p)
 {
+	struct move_probe *m;
 	struct ctl_flow *f;
 	struct tmpl *t;
+	uint8_t epoch;
 
-	HASH_FIND(by_probe, c->by_probe, &p->id, sizeof(p->id), f);
-	if (!f || f->move_sent_us != p->sent_us || f->peer != from)
+	HASH_FIND(hh, c->by_probe, &p->id, sizeof(p->id), m);
+	if (!m || m->sent_us != p->sent_us || m->flow->peer != from)
 		return false;
-	t = tmpl_get(f->move_tmpl);
+	f = m->flow;
+	t = tmpl_get(m->tmpl);
+	epoch = m->epoch;
 	moves_forget_probe(f);
-	if ((int8_t)(f->move_epoch - f->epoch) >= 0) {
-		adopt(f, t, f->move_epoch);
+	if ((int8_t)(epoch - f->epoch) >= 0) {
+		adopt(f, t, epoch);
 		flow_send_alive(f); /* else the other side goes on announcing: we may have no data for it */
 	} else {
 		tmpl_put(t);
@@ -311,9 +316,12 @@ bool moves_probe_reply(struct control *c, const struct peer *from, const struct 
 
 void moves_forget_probe(struct ctl_flow *f)
 {
-	if (!f->move_tmpl)
+	struct move_probe *m = f->move;
+
+	if (!m)
 		return;
-	HASH_DELETE(by_probe, f->control->by_probe, f);
-	tmpl_put(f->move_tmpl);
-	f->move_tmpl = NULL;
+	f->move = NULL;
+	HASH_DEL(f->control->by_probe, m);
+	tmpl_put(m->tmpl);
+	free(m);
 }

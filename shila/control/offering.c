@@ -7,6 +7,7 @@
 #include "shila/control/control.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* No answer for now: no memory, or its place is not free. The client repeats its OPEN, and may have more luck. */
@@ -42,17 +43,17 @@ void offering_ended(const struct ctl_flow *f, enum frame_reason reason)
 	struct control *c = f->control;
 
 	if (f->server && f->in_theirs)
-		c->ended[c->next_ended++ % ENDED_NAMES] = (struct ended_flow){ f->their_key, reason };
+		c->ended[c->next_ended++ % ENDED_NAMES] = (struct ended_flow){ f->peer->addr, f->theirs, reason };
 }
 
 static const struct ended_flow *find_ended(const struct control *c, const struct scion_addr *peer,
 					   const struct flow_name *name)
 {
 	for (unsigned int i = 0; i < ENDED_NAMES; i++) {
-		const struct their_name *n = &c->ended[i].name;
+		const struct ended_flow *e = &c->ended[i];
 
-		if (n->name.id == name->id && n->name.tag == name->tag && scion_addr_eq(&n->peer, peer))
-			return &c->ended[i];
+		if (e->name.id == name->id && e->name.tag == name->tag && scion_addr_eq(&e->peer, peer))
+			return e;
 	}
 	return NULL;
 }
@@ -83,8 +84,8 @@ static void send_accept(struct ctl_flow *f)
 	struct frame_accept acc = {
 		.from = f->mine,
 		.worker_port = c->s.worker_ports[f->worker],
-		.body = f->synack,
-		.body_len = f->synack_len,
+		.body = f->synack ? f->synack->thin : NULL,
+		.body_len = f->synack ? f->synack->len : 0,
 	};
 	uint8_t frame[256];
 	int len = frame_build_accept(frame, sizeof(frame), &f->theirs, f->epoch, &acc);
@@ -344,7 +345,7 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	}
 	f->server = true;
 	f->kind = (enum flow_kind)o->kind;
-	f->pool_address = key.remote;
+	f->pooled = true;
 	f->client = o->src;
 	f->tun = ingress_tun(c);
 	f->epoch = o->epoch;
@@ -485,16 +486,23 @@ static void on_synack(struct ctl_flow *f, const struct tcp_hdr *tcp)
 		.seq = tcp->seq, .ack = tcp->ack, .flags = tcp->flags, .window = tcp->window,
 		.urgent = tcp->urgent, .opts = tcp->opts, .opts_len = tcp->opts_len,
 	};
-	struct wr w = wr_init(f->synack, sizeof(f->synack));
 	struct tcp_options o;
+	struct wr w;
 	bool bare = f->accepted;
 
 	if (tcp->ack - f->isn - 1 > UINT16_MAX) { /* of a connection that had the ports before; data may be acknowledged */
 		c->drops[VERDICT_NO_FLOW]++;
 		return;
 	}
+	if (!f->synack)
+		f->synack = malloc(sizeof(*f->synack));
+	if (!f->synack) {
+		control_no_memory(c);
+		return; /* the kernel repeats its SYN/ACK */
+	}
+	w = wr_init(f->synack->thin, sizeof(f->synack->thin));
 	frame_build_thin(&w, &t);
-	f->synack_len = w.bad ? 0 : (uint8_t)(w.p - f->synack);
+	f->synack->len = w.bad ? 0 : (uint8_t)(w.p - f->synack->thin);
 	if (f->kind == FLOW_MAIN && !tcp_options_parse(tcp->opts, tcp->opts_len, &o) &&
 	    o.mptcp == MPTCP_CAPABLE && o.has_sender_key) {
 		f->token = mptcp_token_of_key(o.sender_key);
@@ -511,7 +519,7 @@ static void on_synack(struct ctl_flow *f, const struct tcp_hdr *tcp)
 	if (!bare)
 		send_accept(f);
 	else if (f->confirmed)
-		send_data(f, f->synack, f->synack_len);
+		send_data(f, f->synack->thin, f->synack->len);
 	/* else: to somebody never heard we owe at most one ACCEPT an OPEN; its next OPEN gets the SYN/ACK */
 }
 
@@ -567,6 +575,12 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 		f->control->drops[VERDICT_NO_FLOW]++;
 }
 
+void offering_forget_synack(struct ctl_flow *f)
+{
+	free(f->synack);
+	f->synack = NULL;
+}
+
 void offering_confirmed(struct ctl_flow *f)
 {
 	f->confirmed = true;
@@ -581,9 +595,10 @@ void offering_confirmed(struct ctl_flow *f)
 		worker_heard(f->control->workers[f->worker], f->slot);
 		datagrams_confirmed(f);
 	}
-	if (f->tcp && f->synack_len && f->accepted && f->state == FLOW_OPEN &&
-	    !flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_segments))
-		send_data(f, f->synack, f->synack_len); /* came after the bare ACCEPT */
+	if (f->tcp && flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_segments))
+		offering_forget_synack(f); /* what the client's kernel sent acknowledges it */
+	else if (f->synack && f->synack->len && f->accepted && f->state == FLOW_OPEN)
+		send_data(f, f->synack->thin, f->synack->len); /* came after the bare ACCEPT */
 	if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
 		parking_rest(f);
 }

@@ -25,7 +25,7 @@
 /* Body of an OPEN for TCP: the newest SYN, MSS clamped, cut to what fits. Return: length or -EBADMSG. */
 static int syn_body(struct ctl_flow *f, uint8_t *out, size_t cap)
 {
-	struct held_packet *h = f->held[0];
+	struct held_packet *h = f->held;
 	struct ip_pkt ip;
 	struct tcp_hdr tcp;
 	uint8_t opts[40];
@@ -121,11 +121,11 @@ static void send_open(struct ctl_flow *f)
 	if (f->tcp) {
 		len = syn_body(f, body, cap);
 	} else {
-		len = f->num_held ? (int)f->held[0]->len : 0;
+		len = f->num_held ? (int)f->held->len : 0;
 		if ((size_t)len > cap)
 			len = 0; /* too large for an OPEN: it follows as DATAGRAM */
 		if (len)
-			memcpy(body, f->held[0]->bytes, (size_t)len);
+			memcpy(body, f->held->bytes, (size_t)len);
 		f->first_sent = len > 0;
 		f->first_bytes = flow_payload(body, (size_t)len);
 	}
@@ -309,11 +309,11 @@ void flow_hold(struct ctl_flow *f, const struct up_msg *m)
 	f->invited = false; /* a program of ours waits for it now */
 	if (!f->tcp)
 		held_checksum(h);
-	if (f->tcp && f->num_held) {
-		control_unhold(f->control, f->held[0]); /* the kernel's newest SYN replaces the one before */
-		f->held[0] = h;
-	} else if (f->num_held < HELD_DATAGRAMS) {
-		f->held[f->num_held++] = h;
+	if (f->tcp)
+		flow_drop_held(f); /* the kernel's newest SYN replaces the one before */
+	if (f->num_held < HELD_DATAGRAMS) {
+		LL_APPEND(f->held, h);
+		f->num_held++;
 	} else {
 		f->control->drops[VERDICT_LIMIT_HELD]++;
 		control_unhold(f->control, h);
@@ -589,11 +589,9 @@ void opening_resumed(struct ctl_flow *f)
 	flow_timer(f, confirm_ms(f) - CONFIRM_MS / 2);
 }
 
-static void flush_held(struct ctl_flow *f, unsigned int from)
+static void flush_held(struct ctl_flow *f, bool but_first)
 {
-	for (unsigned int i = from; i < f->num_held; i++) {
-		struct held_packet *h = f->held[i];
-
+	for (const struct held_packet *h = but_first && f->held ? f->held->next : f->held; h; h = h->next) {
 		if (h->len > datagrams_mtu(f->tmpl))
 			answer_too_big(f->control, f->worker, h->tun, h->bytes, h->len, datagrams_mtu(f->tmpl));
 		else

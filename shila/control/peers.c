@@ -158,9 +158,7 @@ void peer_doubt(struct peer *p)
 /* It forgot its flows: those on ports that it still has get UNKNOWN, on the others nobody says anything. */
 static void close_unreachable(struct control *c, const struct peer *p)
 {
-	struct ctl_flow *f, *next;
-
-	HASH_ITER(by_key, c->by_key, f, next)
+	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f))
 		if (f->peer == p && f->tmpl && (f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
 		    !peer_has_port(p, f->tmpl->peer_port))
 			flow_close(f, REASON_NONE, false, true);

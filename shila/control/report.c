@@ -519,7 +519,7 @@ json_t *report_status(struct control *c)
 	json_object_set_new(o, "state_file", state_json(c));
 	json_object_set_new(o, "egress", egress_json(c));
 	json_object_set_new(o, "ingress", ingress_json(c));
-	json_object_set_new(o, "flows", json_integer(HASH_CNT(by_key, c->by_key)));
+	json_object_set_new(o, "flows", json_integer(c->by_key.used));
 	json_object_set_new(o, "routes", routes_json(c));
 	json_object_set_new(o, "limits", limits_json(c));
 	json_object_set_new(o, "counters", counters_json(c));

@@ -129,7 +129,7 @@ static bool join_conn(struct ctl_flow *f, const struct store_flow *s, const stru
 		n->mss = s->mss;
 	if (mptcp)
 		conn_set_token(c, n, s->token);
-	conn_resume(c, n);
+	conn_resume(n);
 	return true;
 }
 
@@ -185,7 +185,7 @@ static const char *resume_flow(struct resume *r, const struct store_flow *saved)
 	f->peer = peer;
 	limits_count(f);
 	if (f->server) {
-		f->pool_address = f->key.remote;
+		f->pooled = true;
 		f->client = s.client;
 	} else if (!join_conn(f, &s, route)) {
 		flow_free(f);

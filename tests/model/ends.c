@@ -222,7 +222,7 @@ unsigned int ends_flows(void)
 	unsigned int n = 0;
 
 	for (int i = 0; i < NUM_ENDS; i++)
-		n += HASH_CNT(by_key, ends[i].c->by_key);
+		n += ends[i].c->by_key.used;
 	return n;
 }
 
@@ -263,7 +263,7 @@ void ends_agree(void)
 		for (struct peer *p = c ? c->peers : NULL; p; p = p->hh.next) {
 			uint32_t flows = 0, half_open = 0;
 
-			for (struct ctl_flow *f = c->by_key; f; f = f->by_key.next) {
+			for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f)) {
 				flows += f->peer == p;
 				half_open += f->peer == p && f->server && !f->confirmed && f->state < FLOW_LINGER;
 			}
@@ -272,7 +272,7 @@ void ends_agree(void)
 					 n ? "right" : "left", p->flows, p->use.half_open, flows, half_open);
 			for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
 				flows = 0;
-				for (struct ctl_flow *f = c->by_key; f; f = f->by_key.next)
+				for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f))
 					flows += f->path == pp;
 				if (pp->flows != flows)
 					sim_fail("%s: a path counts %u flows, there are %u", n ? "right" : "left",
@@ -287,8 +287,7 @@ static bool end_clean(int n, char *why, size_t len)
 	struct control *c = ends[n].c;
 	uint32_t used = 0;
 
-	for (struct ctl_flow *f = c->by_key, *next; f; f = next) {
-		next = f->by_key.next;
+	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f)) {
 		if (f->tcp) {
 			char text[256];
 
@@ -303,12 +302,12 @@ static bool end_clean(int n, char *why, size_t len)
 	ZERO("flows that count but are not there", used);
 	ZERO("half_open", c->peers ? c->peers->use.half_open : 0);
 	ZERO("held", c->held);
-	if (HASH_CNT(by_key, c->by_key))
+	if (c->by_key.used)
 		return true; /* DATAGRAM flows */
-	ZERO("by_theirs", HASH_CNT(by_theirs, c->by_theirs));
+	ZERO("by_theirs", c->by_theirs.used);
 	ZERO("conns", HASH_COUNT(c->conns));
 	ZERO("pool addresses in use", pool_used(c->pool));
-	ZERO("moves_probed", HASH_CNT(by_probe, c->by_probe));
+	ZERO("moves_probed", HASH_COUNT(c->by_probe));
 	for (struct peer *p = c->peers; p; p = p->hh.next) {
 		ZERO("flows of a peer", p->use.flows);
 		ZERO("half_open", p->use.half_open);

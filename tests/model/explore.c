@@ -177,7 +177,7 @@ static void tell_flows(const char *why)
 
 	sim_trace("not clean: %s", why);
 	for (int n = 0; n < NUM_ENDS; n++)
-		for (struct ctl_flow *f = ends[n].c->by_key; f; f = f->by_key.next)
+		for (struct ctl_flow *f = flow_after(ends[n].c, NULL); f; f = flow_after(ends[n].c, f))
 			sim_trace("%s: %s, %s", n ? "right" : "left", flow_str(f, text), flow_state_str(f->state));
 }
 

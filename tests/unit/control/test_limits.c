@@ -35,7 +35,7 @@ static void end_flow(unsigned int i)
 
 	if (!f)
 		return;
-	limits_pool_put(c, f->peer, &f->pool_address);
+	limits_pool_put(c, f->peer, &f->key.remote);
 	limits_uncount(f);
 	free(f);
 	flows[i] = NULL;
@@ -78,7 +78,7 @@ static enum verdict open_from(unsigned int as, unsigned int host, unsigned int c
 	f->state = FLOW_OFFERED;
 	f->peer = peer_get(c, &addr);
 	limits_count_open(c, f->peer);
-	CHECK("an address", !limits_pool_get(c, f->peer, &inner, &f->pool_address));
+	CHECK("an address", !limits_pool_get(c, f->peer, &inner, &f->key.remote));
 	limits_count(f);
 	flows[num_flows++] = f;
 	return VERDICT_PASS;

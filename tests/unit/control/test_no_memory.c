@@ -103,10 +103,10 @@ static bool connection(uint16_t port)
 
 static unsigned int living(struct control *c)
 {
-	struct ctl_flow *f, *next;
+	struct ctl_flow *f;
 	unsigned int n = 0;
 
-	HASH_ITER(by_key, c->by_key, f, next)
+	for (f = flow_after(c, NULL); f; f = flow_after(c, f))
 		n += f->tcp && f->state != FLOW_LINGER;
 	return n;
 }
