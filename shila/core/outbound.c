@@ -138,9 +138,9 @@ static enum verdict send_datagram(struct flow *f, struct train *train, const str
 	}
 	for (uint32_t i = 0; i < parts; i++) {
 		uint32_t n = i ? train->len - first : first, len;
-		struct send_msg *open = NULL;
 		uint8_t *hdr = send_batch_hdr(batch);
 		struct wr w = wr_init(hdr + t->len, SEND_MAX_HDR - t->len);
+		struct send_msg *open = send_batch_last(batch, t); /* one message for a run of equal datagrams */
 		uint64_t sum;
 
 		if (i)

@@ -53,9 +53,20 @@ static inline uint8_t *send_batch_hdr(struct send_batch *b)
 	return b->hdrs + b->hdr_used;
 }
 
+/*
+ * send_batch_last() - The last message, if it goes where @t leads: what comes next may join it. After
+ * send_batch_hdr(), which may flush.
+ */
+static inline struct send_msg *send_batch_last(struct send_batch *b, const struct tmpl *t)
+{
+	struct send_msg *m = b->num_msgs ? &b->msgs[b->num_msgs - 1] : NULL;
+
+	return m && m->to == &t->next_hop ? m : NULL;
+}
+
 /**
  * send_batch_add() - Append a segment: @hdr_len bytes at the place send_batch_hdr() gave, and @payload.
- * It joins the last message if that is @open (same train) and sizes allow it.
+ * It joins the last message if that is @open and sizes allow it.
  */
 static inline void send_batch_add(struct send_batch *b, const struct tmpl *t, uint32_t hdr_len,
 				  const uint8_t *payload, uint32_t len, struct send_msg **open)

@@ -357,6 +357,62 @@ static void test_datagrams(void)
 	finish();
 }
 
+/* Equal datagrams in a row are one message, which their receiver's GRO joins; a shorter one ends it. */
+static void test_datagram_runs(void)
+{
+	struct pair p = begin(false, 1472);
+	struct pair u = make_flow(cli, srv, 8, INET_PROTO_UDP, false, 1472);
+	struct pair v = make_flow(cli, srv, 9, INET_PROTO_UDP, false, 1472);
+	static const struct {
+		const char *why;
+		uint16_t sizes[70];
+		unsigned int n, msgs;
+	} cases[] = {
+		{ "equal", { 64, 64, 64 }, 3, 1 },
+		{ "a shorter one is the last", { 64, 64, 20, 20, 64 }, 5, 3 },
+		{ "a longer one begins anew", { 64, 65, 64 }, 3, 2 },
+		{ "64 and no more", { 0 }, 70, 2 },
+		{ "in two equal parts each", { 1500, 1500 }, 2, 1 },
+		{ "the second part shorter", { 1501, 1501 }, 2, 2 },
+	};
+	static uint8_t many[70][2000];
+	struct flow *f;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		end_forget(cli);
+		for (unsigned int k = 0; k < cases[i].n; k++) {
+			struct train t = ip_train(many[k], udp_packet(many[k], &u.c->key.local, &u.c->key.remote, 40008, 5201,
+								      cases[i].sizes[k]), 1);
+
+			CHECK("passes", outbound_train(&cli->table, &t, 0, &cli->batch, &f) == VERDICT_PASS);
+		}
+		CHECK(cases[i].why, cli->batch.num_msgs == cases[i].msgs);
+		end_flush(cli, &cli->batch);
+		CHECK("as the kernel wants it", !cli->bad_msgs && cli->num_sent >= cases[i].n);
+		for (unsigned int k = 0; k < cases[i].n && cli->num_sent == cases[i].n; k++) {
+			struct scion_pkt pkt;
+			struct scion_udp udp;
+			size_t len = 28u + cases[i].sizes[k];
+
+			CHECK("each whole and in order", !scion_parse(cli->sent[k].p, cli->sent[k].len, &pkt) &&
+			      !scion_udp_parse(&pkt, &udp) && udp.len == FRAME_HDR_LEN + len &&
+			      !memcmp(udp.data + FRAME_HDR_LEN, many[k], len));
+		}
+	}
+	end_forget(cli);
+	for (unsigned int k = 0; k < 4; k++) {
+		const struct flow *from = k < 2 ? u.c : v.c;
+		struct train t = ip_train(many[k], udp_packet(many[k], &from->key.local, &from->key.remote,
+							      from->key.local_port, 5201, 64), 1);
+
+		CHECK("passes", outbound_train(&cli->table, &t, 0, &cli->batch, &f) == VERDICT_PASS && f == from);
+	}
+	CHECK("each template has its own", cli->batch.num_msgs == 2);
+	end_flush(cli, &cli->batch);
+	(void)p;
+	finish();
+}
+
 const struct unit_test unit_tests[] = {
 	{ "splitting", test_split },
 	{ "flags of pieces", test_flags },
@@ -365,5 +421,6 @@ const struct unit_test unit_tests[] = {
 	{ "verdicts", test_verdicts },
 	{ "a SYN counts", test_syn_counts },
 	{ "datagrams", test_datagrams },
+	{ "runs of datagrams", test_datagram_runs },
 	{ 0 },
 };
