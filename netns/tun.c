@@ -13,6 +13,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#ifndef TUN_F_USO4 /* Debian 12 has older headers */
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+#define OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+
 /*
  * Ask for the largest set of offloads that the kernel takes. Without TSO a read gives single
  * segments and everything still works, slower; without CSUM nothing of it would be worth having.
@@ -23,7 +30,7 @@ static int set_offloads(int fd, const char *name, char *why)
 		unsigned int flags;
 		const char *lost;
 	} sets[] = {
-		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, NULL },
+		{ OFFLOADS, NULL },
 		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "trains of connections that use ECN" },
 		{ TUN_F_CSUM | TUN_F_TSO4, "trains of IPv6 connections" },
 		{ TUN_F_CSUM, "trains: every segment is read alone" },
@@ -103,6 +110,16 @@ int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool
 	while (err && n)
 		close(fds[--n]);
 	return err;
+}
+
+/* Who takes the flag knows such trains, in both directions. */
+bool tun_has_datagram_trains(int fd)
+{
+	bool has = !ioctl(fd, TUNSETOFFLOAD, (unsigned long)(OFFLOADS | TUN_F_USO4 | TUN_F_USO6));
+
+	if (has)
+		ioctl(fd, TUNSETOFFLOAD, (unsigned long)OFFLOADS);
+	return has;
 }
 
 int tun_persist(int fd)

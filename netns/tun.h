@@ -24,6 +24,9 @@
 int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool persist, int *fds,
 	     char *why);
 
+/* tun_has_datagram_trains() - Whether @fd (any queue) gives and takes many UDP datagrams at once (Linux 6.2). */
+bool tun_has_datagram_trains(int fd);
+
 /* tun_persist()/tun_unpersist() - Whether the device outlives its queues; @fd: any queue. */
 int tun_persist(int fd);
 int tun_unpersist(int fd);

@@ -256,6 +256,7 @@ static int start_control(struct daemon *d, const struct ip_addr *local)
 		.num_tuns = d->devices.num_tuns,
 		.tun_fds = d->devices.fds,
 		.sieve = true,
+		.datagram_trains = !d->devices.no_datagram_trains,
 		.rings = d->workers > 1 && d->devices.steering == STEERING_RINGS,
 		.boot_id = d->resuming ? d->saved.host.boot_id : control_random(),
 		.saved = d->resuming ? &d->saved : NULL,

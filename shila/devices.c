@@ -128,6 +128,7 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 		return err;
 	d->num_tuns++;
 	d->queues = workers;
+	d->no_datagram_trains |= !tun_has_datagram_trains(fds[0]);
 	*out = (struct control_tun){ .side = side, .num_addresses = (unsigned int)t->num_addresses };
 	snprintf(out->name, sizeof(out->name), "%s", t->name);
 	memcpy(out->addresses, t->addresses, sizeof(out->addresses));

@@ -26,11 +26,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define TUN_BATCH	  16 /* trains of one wake-up of a TUN queue */
+#define TUN_BATCH	  64 /* trains of one wake-up of a TUN queue, as long as there is room in TRAINS_BYTES */
+#define TUN_LOADED	  8  /* so many datagrams in one wake-up: the next one reads without asking */
 #define TUN_LOOK_AGAIN	  8  /* wake-ups with one train each, after which it may be more */
 #define UNDERLAY_BATCHES  4  /* recvmmsg() calls of one wake-up */
 #define TRAIN_ALIGN	  6  /* so that the IP header behind the virtio_net_hdr is 16-byte aligned */
 #define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
+#define TRAINS_BYTES	  (16 * (size_t)TRAIN_SLOT_BYTES)
 #define TELL_MS		  5  /* what flows saw is told in so long: nobody waits for it */
 #define PASSED_BATCH	  64 /* trains of another worker in a row */
 #define PASS_RING_BYTES	  (1024 * 1024) /* a train has 64 KiB at most */
@@ -77,6 +79,7 @@ struct worker_tun_port {
 	uint8_t index, side;
 	unsigned int batch;   /* trains to look for in one wake-up: 1 or TUN_BATCH */
 	unsigned int singles; /* wake-ups that looked for one */
+	unsigned int datagrams; /* of the last wake-up */
 };
 
 struct worker {
@@ -105,7 +108,7 @@ struct worker {
 	uint64_t verdicts[VERDICT_COUNT]; /* of the current batch */
 	struct worker_stats stats;
 	struct send_batch batch;
-	uint8_t *trains; /* TUN_BATCH * TRAIN_SLOT_BYTES */
+	uint8_t *trains; /* TRAINS_BYTES */
 };
 
 static bool take_orders(struct worker *w);
@@ -278,7 +281,8 @@ static void wake_others(struct worker *w)
 	}
 }
 
-static void on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
+/* Return: it is a datagram of an open flow. */
+static bool on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
 {
 	struct flow *f;
 	enum verdict v = outbound_train(&w->table, train, now_ms, &w->batch, &f);
@@ -288,6 +292,7 @@ static void on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
 	if (f)
 		tell_flow(w, f);
 	w->verdicts[v]++;
+	return f && !f->tcp;
 }
 
 /* Return: 1 a train was read, 0 nothing there, negative errno. */
@@ -309,12 +314,15 @@ static int read_train(struct worker_tun_port *port, uint8_t *slot, struct train 
 	return 1;
 }
 
-/* A read that only says "nothing there" would be one TUN call more than there are trains. */
-static bool tun_readable(int fd)
+/*
+ * A read that only says "nothing there" would be one TUN call more than there are trains. But datagrams are small
+ * and many, and then one such read is cheaper than to ask before each.
+ */
+static bool tun_readable(const struct worker_tun_port *port)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = { .fd = port->fd, .events = POLLIN };
 
-	return poll(&p, 1, 0) > 0;
+	return port->datagrams >= TUN_LOADED || poll(&p, 1, 0) > 0;
 }
 
 /* Asking whether there is more costs a call too: not when there never is. */
@@ -333,20 +341,22 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 	struct worker_tun_port *port = handle->data;
 	struct worker *w = port->worker;
 	uint64_t now_ms = uv_now(&w->loop);
-	unsigned int n = 0;
+	unsigned int n = 0, datagrams = 0;
+	size_t at = 0; /* the trains lie behind each other: few pages, when they are small */
 	int err = status;
 
 	(void)events;
 	if (!take_orders(w))
 		return;
-	while (err >= 0 && n < port->batch && (!n || tun_readable(port->fd))) {
+	while (err >= 0 && n < port->batch && at + TRAIN_SLOT_BYTES <= TRAINS_BYTES && (!n || tun_readable(port))) {
 		struct train train;
 
-		err = read_train(port, w->trains + (size_t)n * TRAIN_SLOT_BYTES, &train);
+		err = read_train(port, w->trains + at, &train);
 		if (err <= 0)
 			break;
+		at += (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + train.len + 63) & ~(size_t)63;
 		if (!w->cfg.num_rings || !pass_on(w, &train))
-			on_tun_train(w, &train, now_ms);
+			datagrams += on_tun_train(w, &train, now_ms);
 		n++;
 	}
 	flush_batch(w, &w->batch);
@@ -357,6 +367,7 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 		uv_poll_stop(&port->poll);
 	}
 	learn_batch(port, n);
+	port->datagrams = datagrams;
 	wake_others(w);
 	publish_verdicts(w);
 	up_wake(w);
@@ -910,9 +921,10 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 		.table = &w->table, .local = cfg->local, .port = cfg->port,
 		.admit = cfg->peers ? &w->admit : NULL, .write = write_tun, .ctx = w, .verdicts = w->verdicts,
 	};
+	w->in.runs.on = cfg->datagram_trains;
 	w->batch.flush = flush_batch;
 	w->batch.ctx = w;
-	w->trains = malloc((size_t)TUN_BATCH * TRAIN_SLOT_BYTES);
+	w->trains = malloc(TRAINS_BYTES);
 	err = w->trains ? 0 : -ENOMEM;
 	if (!err)
 		err = inbound_init(&w->in);

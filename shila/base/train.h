@@ -29,6 +29,7 @@ enum {
 	VNET_GSO_NONE = 0,
 	VNET_GSO_TCPV4 = 1,
 	VNET_GSO_TCPV6 = 4,
+	VNET_GSO_UDP = 5, /* equal datagrams; the last one may be shorter */
 	VNET_GSO_ECN = 0x80,
 };
 

@@ -148,6 +148,7 @@ static int make_worker(struct control *c, unsigned int i)
 		.num_tuns = c->s.num_tuns,
 		.max_flows = c->cfg->limits.flows,
 		.queue_bytes = c->cfg->limits.control_queue * 2048,
+		.datagram_trains = c->s.datagram_trains,
 		.num_rings = c->s.rings ? c->s.num_workers : 0,
 		.hash_seed = control_random(),
 		.control = &c->from_workers,

@@ -104,11 +104,19 @@ static void write_train(struct inbound *in, struct open_train *o)
 	in->verdicts[in->write(in->ctx, o->flow->tun, o->iov, payload ? (int)o->num_segs + 1 : 1)]++;
 }
 
+static struct tun_writer writer(struct inbound *in)
+{
+	return (struct tun_writer){ .write = in->write, .ctx = in->ctx, .verdicts = in->verdicts };
+}
+
 void inbound_flush(struct inbound *in)
 {
+	struct tun_writer w = writer(in);
+
 	for (unsigned int i = 0; i < in->num_open; i++)
 		write_train(in, &in->open[i]);
 	in->num_open = 0;
+	datagram_runs_flush(&in->runs, &w);
 }
 
 /* The oldest goes first; the order between flows does not matter, within one there is one train. */
@@ -122,6 +130,9 @@ static void close_train(struct inbound *in, unsigned int i)
 
 void inbound_flush_flow(struct inbound *in, const struct flow *f)
 {
+	struct tun_writer w = writer(in);
+
+	datagram_runs_flush_flow(&in->runs, &w, f);
 	for (unsigned int i = 0; i < in->num_open; i++) {
 		if (in->open[i].flow == f) {
 			close_train(in, i);
@@ -261,15 +272,19 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 	return v;
 }
 
-/* Rewrites @pkt in place. */
-static enum verdict deliver_packet(struct inbound *in, struct flow *f, uint8_t *pkt, size_t len, const struct ip_pkt *ip)
+/* Rewrites @pkt in place. @lent: until inbound_flush(), so that others may join it. */
+static enum verdict deliver_packet(struct inbound *in, struct flow *f, uint8_t *pkt, size_t len, const struct ip_pkt *ip,
+				   bool lent)
 {
 	struct vnet_hdr vnet = { 0 };
 	struct iovec iov[2] = { { &vnet, sizeof(vnet) }, { pkt, len } };
+	struct tun_writer w = writer(in);
 
 	if (inet_rewrite(pkt, ip, &f->key.remote, &f->key.local) < 0)
 		return VERDICT_FRAME_MALFORMED;
 	flow_count(&f->stats.rx_bytes, inet_payload_len(ip));
+	if (lent && !f->tcp && datagram_runs_take(&in->runs, &w, f, pkt, ip))
+		return VERDICT_PASS;
 	inbound_flush_flow(in, f);
 	in->verdicts[in->write(in->ctx, f->tun, iov, 2)]++;
 	return VERDICT_PASS;
@@ -334,7 +349,7 @@ static enum verdict deliver_parts(struct inbound *in, struct flow *f, struct fra
 	}
 	if (ip_parse(g->bytes, len, &ip) < 0 || inner_of(&f->key, f->server, g->bytes, &ip) == INNER_FOREIGN)
 		return VERDICT_FRAME_MALFORMED;
-	return deliver_packet(in, f, g->bytes, len, &ip);
+	return deliver_packet(in, f, g->bytes, len, &ip, false);
 }
 
 /* Two parts of one packet, in either order; the first to come waits in a slot. */
@@ -392,7 +407,7 @@ static enum verdict take_whole(struct inbound *in, struct flow *f, const struct 
 		pkt = in->copy;
 		ip_parse(pkt, r->left, &ip);
 	}
-	return deliver_packet(in, f, pkt, r->left, &ip);
+	return deliver_packet(in, f, pkt, r->left, &ip, pkt != in->copy);
 }
 
 static enum verdict take_datagram(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,

@@ -5,6 +5,7 @@
 #include "shila/core/admit.h"
 #include "shila/base/train.h"
 #include "shila/base/verdict.h"
+#include "shila/core/datagram_runs.h"
 #include "shila/core/flow.h"
 
 #include <sys/uio.h>
@@ -47,6 +48,7 @@ struct inbound {
 	uint64_t *verdicts; /* counted here for what is decided after the call: writes */
 	unsigned int num_open;
 	struct open_train open[INBOUND_OPEN_TRAINS];
+	struct datagram_runs runs;
 	struct frag {
 		uint32_t index; /* of the flow; 0: free */
 		uint32_t len;

@@ -118,6 +118,11 @@ static bool right(const uint8_t *p, size_t len, uint32_t *number)
 
 static void set_segment(int fd, int size)
 {
+	static int last;
+
+	if (size == last)
+		return;
+	last = size;
 	if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)) < 0)
 		fail("UDP_SEGMENT");
 }
@@ -134,8 +139,7 @@ static uint32_t send_some(int fd, uint32_t number, uint16_t size, uint32_t segme
 		fill(bytes + len, number + i, n);
 		len += n;
 	}
-	if (segments > 1)
-		set_segment(fd, size);
+	set_segment(fd, segments > 1 ? size : 0);
 	if (send(fd, bytes, len, 0) < 0) {
 		if (errno != ENOBUFS && errno != EAGAIN && errno != ECONNREFUSED)
 			fail("send");
@@ -169,7 +173,9 @@ static int udp_send(char **arg, int n)
 		uint64_t due = (uint64_t)((double)(now_ns() - start) * (double)rate / 1e9) + 1;
 
 		while (number < due && number < count) {
-			number += send_some(fd, number, sizes[calls % num_sizes], segments, &refused);
+			uint32_t left = (uint32_t)(count - number);
+
+			number += send_some(fd, number, sizes[calls % num_sizes], left < segments ? left : segments, &refused);
 			calls++;
 		}
 		sleep_ns(50000);
