@@ -196,6 +196,17 @@ static int open_worker_socket(struct daemon *d, const struct ip_addr *local, uns
 	return 0;
 }
 
+/* What comes at once, and does not fit, is lost: TCP slows down, datagrams are missed. */
+static void check_receive_buffer(int fd)
+{
+	uint32_t got = underlay_receive_bytes(fd);
+
+	if (got < UNDERLAY_RECEIVE_BYTES)
+		log_warn("the kernel gives %u KiB of receive buffer to a socket instead of %d KiB, so fast paths lose packets "
+			 "(drop.socket_full): sysctl -w net.core.rmem_max=%d, or give shilad CAP_NET_ADMIN", got / 1024,
+			 UNDERLAY_RECEIVE_BYTES / 1024, UNDERLAY_RECEIVE_BYTES);
+}
+
 static int open_sockets(struct daemon *d, const struct ip_addr *local, char *why)
 {
 	uint16_t port = d->cfg->contact.port;
@@ -213,6 +224,7 @@ static int open_sockets(struct daemon *d, const struct ip_addr *local, char *why
 				 "");
 		return d->contact_fd;
 	}
+	check_receive_buffer(d->contact_fd);
 	if (d->as.port_max && (port < d->as.port_min || port > d->as.port_max))
 		log_warn("contact.port %u is outside of this AS's range %u-%u: border routers of some versions "
 			 "will not deliver to it", port, d->as.port_min, d->as.port_max);

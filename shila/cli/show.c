@@ -312,6 +312,16 @@ static void show_state_file(const struct screen *s, const json_t *file)
 	line(s, "state file", STYLE_WARN, text);
 }
 
+static void show_receive_buffer(const struct screen *s, const json_t *bytes)
+{
+	char text[64];
+
+	if (!bytes)
+		return;
+	snprintf(text, sizeof(text), "%lld KiB for what arrives at a socket", (long long)json_integer_value(bytes) / 1024);
+	line(s, "buffers", STYLE_PLAIN, text);
+}
+
 static void show_routes(const struct screen *s, const json_t *routes)
 {
 	char a[64], b[TEXT_LEN], text[TEXT_LEN + 128];
@@ -339,6 +349,7 @@ void show_status(const struct screen *s, const json_t *status)
 	show_state_file(s, json_object_get(status, "state_file"));
 	show_roles(s, status);
 	show_routes(s, json_object_get(status, "routes"));
+	show_receive_buffer(s, json_object_get(status, "receive_buffer_bytes"));
 	line(s, "flows", STYLE_PLAIN,
 	     text_value(json_object_get(status, "flows"), flows, sizeof(flows)));
 	show_counts(s, "drops", json_object_get(status, "drops"));

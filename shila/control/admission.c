@@ -112,3 +112,24 @@ void admission_free(struct control *c)
 	admit_fini(&c->at_contact);
 	admit_set_fini(&c->known);
 }
+
+/*
+ * The kernel counts what the programs drop as well, which has counters of its own. Never less than before: both
+ * are read one after the other.
+ */
+uint64_t control_socket_drops(struct control *c)
+{
+	uint64_t all = 0, sieved = 0;
+
+	for (unsigned int s = 0; s <= c->s.num_workers; s++)
+		all += underlay_dropped(control_fd(c, s));
+	if (all == c->socket_drops_all)
+		return c->socket_drops;
+	for (unsigned int s = 0; s < c->num_sieves; s++)
+		for (unsigned int why = 0; why < SIEVE_NUM_REASONS; why++)
+			sieved += sieve_dropped(c->sieves[s], (enum sieve_reason)why);
+	c->socket_drops_all = all;
+	if (all > sieved && all - sieved > c->socket_drops)
+		c->socket_drops = all - sieved;
+	return c->socket_drops;
+}

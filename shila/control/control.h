@@ -338,7 +338,7 @@ struct control_counters {
 	uint64_t resumed, lost; /* flows of the daemon before */
 };
 
-#define FAULTS_WATCHED 5
+#define FAULTS_WATCHED 6
 
 /* Something that goes on for a while. */
 struct fault {
@@ -423,6 +423,7 @@ struct control {
 	struct admit at_contact;
 	unsigned int num_sieves; /* 0, or one for each worker and the contact port */
 	struct sieve *sieves[CONFIG_MAX_WORKERS + 1];
+	uint64_t socket_drops_all, socket_drops; /* with those of the sieves; without */
 	uint64_t refusal_log_s;
 	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
@@ -477,6 +478,9 @@ unsigned int control_worker_of(const struct control *c, uint16_t port_a, uint16_
 struct held_packet *control_hold(struct control *c, const struct up_msg *m);
 void control_unhold(struct control *c, struct held_packet *h);
 uint64_t control_random(void);
+
+/* control_socket_drops() - What found no room in the underlay sockets. */
+uint64_t control_socket_drops(struct control *c);
 void control_kick(struct control *c);
 void control_flush(struct control *c); /* also what could wait for the next packet of a worker */
 

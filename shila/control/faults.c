@@ -29,17 +29,18 @@ static const struct {
 	{ VERDICT_SEND_REFUSED, "a firewall or a security module of this host forbids it (nft list ruleset): let UDP "
 				"from shilad's ports out" },
 	{ VERDICT_SEND_FAILED, "is the device to the border router up, and has it the address that shilad uses?" },
+	{ VERDICT_SOCKET_FULL, "TCP repeats what is lost; more comes than this machine can carry, or all at once" },
 	{ VERDICT_TUN_WRITE, "is the device in the namespace up, and the machine not short of memory?" },
 };
 
-static uint64_t count(const struct control *c, enum verdict v)
+static uint64_t count(struct control *c, enum verdict v)
 {
 	uint64_t n = c->drops[v];
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++)
 		if (c->workers[w])
 			n += flow_counter(&worker_get_stats(c->workers[w])->verdicts[v]);
-	return n;
+	return v == VERDICT_SOCKET_FULL ? n + control_socket_drops(c) : n;
 }
 
 /* Return: whether this is to be logged now. */

@@ -279,12 +279,14 @@ json_t *report_next_path(struct control *c, struct isd_as only, bool why, struct
 
 /* ---- drops ---- */
 
-static uint64_t drop_count(const struct control *c, enum verdict v)
+static uint64_t drop_count(struct control *c, enum verdict v)
 {
 	uint64_t n = c->drops[v] + admission_dropped(c, v);
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++)
 		n += flow_counter(&worker_get_stats(c->workers[w])->verdicts[v]);
+	if (v == VERDICT_SOCKET_FULL)
+		n += control_socket_drops(c);
 	return n;
 }
 
@@ -515,6 +517,7 @@ json_t *report_status(struct control *c)
 	json_object_set_new(o, "worker_ports", ports);
 	json_object_set_new(o, "workers", json_integer(c->s.num_workers));
 	json_object_set_new(o, "steering", json_string(c->s.num_workers < 2 ? "none" : c->s.rings ? "rings" : "program"));
+	json_object_set_new(o, "receive_buffer_bytes", json_integer(underlay_receive_bytes(c->s.contact_fd)));
 	json_object_set_new(o, "scion_daemon", source_json(c));
 	json_object_set_new(o, "state_file", state_json(c));
 	json_object_set_new(o, "egress", egress_json(c));

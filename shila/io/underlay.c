@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,18 +16,32 @@
 #define UDP_GRO 104
 #endif
 
-/* 100 ms at 640 Mbit/s; the kernel doubles what it is told for its own overhead. */
-#define SOCKET_BUFFER_BYTES (8 * 1024 * 1024)
-
+/* The kernel doubles what it is told for its own overhead. */
 static void set_buffers(int fd)
 {
-	int n = SOCKET_BUFFER_BYTES;
+	int n = UNDERLAY_RECEIVE_BYTES;
 
 	/* FORCE passes by net.core.rmem_max but needs CAP_NET_ADMIN, which the daemon has. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &n, sizeof(n)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof(n));
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &n, sizeof(n)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof(n));
+}
+
+uint32_t underlay_receive_bytes(int fd)
+{
+	int n = 0;
+	socklen_t len = sizeof(n);
+
+	return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, &len) < 0 || n < 0 ? 0 : (uint32_t)n / 2;
+}
+
+uint32_t underlay_dropped(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ? 0 : info[SK_MEMINFO_DROPS];
 }
 
 static int bind_port(int fd, const struct ip_addr *local, uint16_t *port, uint16_t min, uint16_t max)

@@ -21,6 +21,14 @@
  */
 int underlay_open(const struct ip_addr *local, uint16_t *port, uint16_t port_min, uint16_t port_max);
 
+#define UNDERLAY_RECEIVE_BYTES (8 * 1024 * 1024) /* 100 ms at 640 Mbit/s */
+
+/* underlay_receive_bytes() - What the kernel gave of UNDERLAY_RECEIVE_BYTES to this socket. */
+uint32_t underlay_receive_bytes(int fd);
+
+/* underlay_dropped() - Datagrams that the kernel dropped since this socket was opened, for want of room. */
+uint32_t underlay_dropped(int fd);
+
 /* underlay_local_address() - Which address the kernel would use towards @to. Return: 0 or -errno. */
 int underlay_local_address(const union sock_addr *to, struct ip_addr *out);
 

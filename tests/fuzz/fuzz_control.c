@@ -222,6 +222,18 @@ enum verdict underlay_sendto(int fd, const union sock_addr *to, const void *p, s
 	return VERDICT_PASS;
 }
 
+uint32_t underlay_receive_bytes(int fd)
+{
+	(void)fd;
+	return UNDERLAY_RECEIVE_BYTES;
+}
+
+uint32_t underlay_dropped(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
 /* ---- a path source ---- */
 
 static struct {

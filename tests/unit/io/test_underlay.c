@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* On loopback, with the real UDP_SEGMENT and UDP_GRO. */
@@ -222,7 +224,46 @@ static void test_end(void)
 	CHECK("twice is fine", !rx.bytes);
 }
 
+/* Without CAP_NET_ADMIN the limit of the kernel counts, and it shows. */
+static void test_receive_buffer(void)
+{
+	static uint8_t bytes[60000];
+	struct ip_addr a = loopback(false);
+	uint16_t port;
+	int fd = open_any(false, &port), status = -1;
+	union sock_addr to = sock_addr_make(&a, port);
+	FILE *f = fopen("/proc/sys/net/core/rmem_max", "r");
+	unsigned int most = 0;
+	pid_t child;
+
+	CHECK("rmem_max", f && fscanf(f, "%u", &most) == 1 && most);
+	if (f)
+		fclose(f);
+	if (!geteuid())
+		CHECK("all of it", underlay_receive_bytes(fd) == UNDERLAY_RECEIVE_BYTES);
+	child = fork();
+	if (!child) {
+		uint16_t other;
+		uint32_t got;
+		int own;
+
+		if (!geteuid() && setuid(65534) < 0)
+			_exit(2);
+		own = open_any(false, &other);
+		got = underlay_receive_bytes(own);
+		_exit(own < 0 || got != (most < UNDERLAY_RECEIVE_BYTES ? most : UNDERLAY_RECEIVE_BYTES));
+	}
+	CHECK("what there is without CAP_NET_ADMIN", waitpid(child, &status, 0) == child && status == 0);
+	CHECK("nothing was dropped", underlay_dropped(fd) == 0);
+	for (int i = 0; i < 400; i++)
+		underlay_sendto(fd, &to, bytes, sizeof(bytes));
+	CHECK("what found no room is counted", underlay_dropped(fd) > 50 && underlay_dropped(fd) < 400);
+	close(fd);
+	CHECK("of no socket", !underlay_receive_bytes(-1) && !underlay_dropped(-1));
+}
+
 const struct unit_test unit_tests[] = {
+	{ "receive buffer", test_receive_buffer },
 	{ "buffers", test_begin },
 	{ "ports", test_ports },
 	{ "local address", test_local_address },
