@@ -129,6 +129,7 @@ struct config {
 	struct config_paths paths;
 	uint32_t workers; /* 0: auto; never with contact.traffic, which has one port each */
 	enum config_steering steering;
+	uint32_t busy_poll_us; /* 0: off */
 	struct config_limits limits;
 	char state[108];   /* directory */
 	char control[108]; /* socket; fits sun_path */

@@ -117,6 +117,9 @@ const struct cfg_key cfg_keys[] = {
 	TOP(CFG_STEERING, steering, .def = "auto",
 	    .help = "How what programs send gets to its worker: by a BPF program, or through rings."),
 
+	TOP(CFG_U32, busy_poll_us, .min = 0, .max = 10000, .def = "0",
+	    .help = "How long a worker looks for more before it sleeps, in us; needs more CPUs than workers."),
+
 	TOP(CFG_MAP, limits, .help = "What one daemon holds at most."),
 	LIMIT(flows, 16, 1048575, "65536", "Flows of one worker."),
 	LIMIT(flows_per_peer, 1, 1048575, "16384", "Flows with one peer."),

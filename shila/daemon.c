@@ -255,6 +255,19 @@ static int local_address(struct daemon *d, struct ip_addr *out, char *why)
 
 /* ---- start ---- */
 
+/* A worker that looks takes its CPU from the programs, if there is no other. */
+static uint32_t busy_poll_us(const struct daemon *d)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (d->cfg->busy_poll_us && cpus <= (long)d->workers) {
+		log_warn("busy polling is off: %u workers would leave none of %ld CPUs to the programs (busy_poll_us, workers)",
+			 d->workers, cpus);
+		return 0;
+	}
+	return d->cfg->busy_poll_us;
+}
+
 static int start_control(struct daemon *d, const struct ip_addr *local)
 {
 	struct control_setup setup = {
@@ -268,6 +281,7 @@ static int start_control(struct daemon *d, const struct ip_addr *local)
 		.num_tuns = d->devices.num_tuns,
 		.tun_fds = d->devices.fds,
 		.sieve = true,
+		.busy_poll_us = busy_poll_us(d),
 		.datagram_trains = !d->devices.no_datagram_trains,
 		.rings = d->workers > 1 && d->devices.steering == STEERING_RINGS,
 		.boot_id = d->resuming ? d->saved.host.boot_id : control_random(),

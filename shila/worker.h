@@ -59,6 +59,7 @@ struct worker_config {
 	uint32_t max_flows;
 	uint32_t queue_bytes;	/* of each queue */
 	bool datagram_trains;	/* the TUNs take VNET_GSO_UDP */
+	uint32_t busy_poll_us;	/* looks for more so long before it sleeps; 0: sleeps at once */
 	unsigned int num_rings; /* workers that pass trains on to each other; 0: each gets its own */
 	uint64_t hash_seed;
 	const struct admit_set *peers; /* whose frames control takes, at which rates; borrowed; NULL: all */

@@ -149,6 +149,7 @@ static int make_worker(struct control *c, unsigned int i)
 		.max_flows = c->cfg->limits.flows,
 		.queue_bytes = c->cfg->limits.control_queue * 2048,
 		.datagram_trains = c->s.datagram_trains,
+		.busy_poll_us = c->s.busy_poll_us,
 		.num_rings = c->s.rings ? c->s.num_workers : 0,
 		.hash_seed = control_random(),
 		.control = &c->from_workers,

@@ -320,6 +320,7 @@ struct control_setup {
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
 	bool sieve; /* programs on the sockets, if the kernel takes them */
 	bool rings; /* workers pass on what is not theirs */
+	uint32_t busy_poll_us; /* of the workers */
 	bool datagram_trains; /* all TUNs take many UDP datagrams at once */
 	uint64_t boot_id;
 	struct store *store;	   /* NULL: nothing is kept over a restart */

@@ -153,6 +153,7 @@ static void put_config(FILE *f, const struct config *c)
 		c->steering == STEERING_AUTO	? "auto" :
 		c->steering == STEERING_PROGRAM ? "program" :
 						  "rings");
+	fprintf(f, "busy_poll_us: %u\n", c->busy_poll_us);
 	fprintf(f,
 		"limits: {flows: %u, flows_per_peer: %u, half_open_per_peer: %u, "
 		"opens_per_second_per_peer: %u,\n"

@@ -223,7 +223,7 @@ static void test_defaults(void)
 					  !cfg->routes[0].backup && !cfg->routes[0].as.len &&
 					  cfg->routes[0].line == 4);
 	CHECK("inherited paths", cfg->routes[0].paths.share == 1 && cfg->routes[0].paths.replay);
-	CHECK("workers", !cfg->workers && cfg->steering == STEERING_AUTO);
+	CHECK("workers", !cfg->workers && cfg->steering == STEERING_AUTO && !cfg->busy_poll_us);
 	CHECK("limits", cfg->limits.flows == 65536 && cfg->limits.flows_per_peer == 16384 &&
 				cfg->limits.half_open_per_peer == 1024 &&
 				cfg->limits.opens_per_second_per_peer == 2000 &&
@@ -303,6 +303,7 @@ static void test_every_key(void)
 					      cfg->routes[2].paths.num_policy == 2 &&
 					      cfg->routes[2].paths.metric == METRIC_MTU);
 	CHECK("steering", cfg->steering == STEERING_RINGS);
+	CHECK("busy polling", cfg->busy_poll_us == 70);
 	CHECK("limits", cfg->limits.flows == 1000 && cfg->limits.flows_per_peer == 100 &&
 				cfg->limits.half_open_per_peer == 10 &&
 				cfg->limits.opens_per_second_per_peer == 20 &&
