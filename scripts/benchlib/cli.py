@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import argparse
 import json
+import os
 import sys
 import time
 
@@ -73,6 +74,12 @@ def command(options):
     return " ".join(p for p in parts if p)
 
 
+def give_back(path):
+    """What root wrote belongs to whom called sudo."""
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID"):
+        os.chown(path, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", -1)))
+
+
 def main(argv):
     options, contenders, measurements = options_of(argv)
     if options.check:
@@ -88,12 +95,13 @@ def main(argv):
         else:
             here.append(c)
     bench = Bench(options, here, measurements, progress)
+    interrupted = False
     try:
         bench.run()
     except KeyboardInterrupt:
         progress.end()
         print("bench: interrupted", file=sys.stderr)
-        return 130
+        interrupted = True
     wanted = goals(bench.figures)
     result = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "command": command(options), "versions": bench.versions,
               "notes": bench.notes, "repetitions": options.repetitions, "figures": bench.figures.as_json(), "goals": [vars(g) for g in wanted],
@@ -105,10 +113,15 @@ def main(argv):
         else:
             with open(options.json, "w", encoding="utf-8") as f:
                 f.write(text)
+            give_back(options.json)
     if options.json != "-":
         report.terminal(bench, result, wanted)
-    if options.write_docs:
+    if options.write_docs and not interrupted:
         document.write(bench, result, wanted)
+        give_back(document.PATH)
     if bench.profile:
+        give_back(bench.profile.path)
         print(f"profile: {bench.profile.path}", file=sys.stderr)
+    if interrupted:
+        return 130
     return 1 if bench.figures.failures else 0
