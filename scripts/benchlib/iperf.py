@@ -10,20 +10,15 @@ from harness import Failed, Process, run
 from .programs import server
 
 OMIT_S = 1  # until the window has grown; not in the rate, but in the bytes that CPU is divided by
-SHORT_S = 2  # a shorter run is a first impression: nothing is left out
 PORT = 5201
 PARALLEL = 8
 OPTIONS = {"up": [], "down": ["-R"], "ipv6": [], "parallel": ["-P", str(PARALLEL)]}
 
 
-def omit(seconds):
-    return OMIT_S if seconds >= SHORT_S else 0
-
-
 def client_argv(contender, case, seconds):
     """The rate does not depend on the machine's congestion control: cubic."""
     return contender.client_command(["iperf3", "-c", contender.address(6 if case == "ipv6" else 4), "-J", "-C", "cubic",
-                                     "-t", seconds, "-O", omit(seconds), *OPTIONS[case]])
+                                     "-t", seconds, "-O", OMIT_S, *OPTIONS[case]])
 
 
 def answer_of(contender, text):

@@ -36,7 +36,7 @@ def steps(bench, set_up, contenders):
                           lambda level=level: held.grow(level)))
         for _ in range(bench.repetitions):
             for c in contenders:
-                found.append(Step(f"beside {level}, {c.name}", seconds + iperf.omit(seconds) + 0.7, c,
+                found.append(Step(f"beside {level}, {c.name}", seconds + iperf.OMIT_S + 0.7, c,
                                   lambda c=c, level=level: one(bench, held, c, level, seconds)))
     found.append(Step("closing them", 5 if bench.quick else FORGOTTEN_S, holders[0], lambda: held.close(not bench.quick)))
     return found

@@ -2,7 +2,7 @@
 """Goodput of one iperf3, and what CPU it costs."""
 
 from ..cpu import Meter
-from ..iperf import PARALLEL, omit
+from ..iperf import OMIT_S, PARALLEL
 from ..run import Step
 
 NAME = "throughput"
@@ -23,24 +23,26 @@ def steps(bench, set_up, contenders):
     for case in CASES:
         taking_part = [c for c in contenders if case in c.cases]
         if bench.quick:
-            taking_part = [c for c in taking_part if case == "up" or in_quick(set_up, case, c)]
+            taking_part = [c for c in taking_part if in_quick(set_up, case, c.name)]
         for repetition in range(bench.repetitions):
             for c in taking_part:
-                found.append(Step(f"{case} {c.name}", seconds + omit(seconds) + OVERHEAD_S, c,
+                found.append(Step(f"{case} {c.name}", seconds + OMIT_S + OVERHEAD_S, c,
                                   lambda c=c, case=case: one(bench, set_up, c, case, seconds)))
     return found
 
 
-def in_quick(set_up, case, contender):
-    """What besides "up" is worth its time in a first impression."""
-    return set_up == "B" and case == "down" and contender.name in ("tcp", "mptcp", "shila-tcp", "shila-mptcp")
+def in_quick(set_up, case, name):
+    """What is worth its time in a first impression."""
+    if case == "up":
+        return set_up == "B" or name not in ("shila-2sf", "shila-1w")
+    return case == "down" and set_up == "B" and name in ("tcp", "mptcp", "shila-tcp", "shila-mptcp")
 
 
 def one(bench, set_up, contender, case, seconds):
     key = f"{set_up} {case} {contender.name}"
     if bench.profile and contender.name.startswith("shila") and bench.profile.wants(key):
         # A run of its own: perf costs.
-        bench.profile.around(key, seconds + omit(seconds), lambda: contender.throughput(case, seconds))
+        bench.profile.around(key, seconds + OMIT_S, lambda: contender.throughput(case, seconds))
     meter = Meter(contender.pids(), bench.background)
     gbit, in_all = contender.throughput(case, seconds)
     used = meter.read()
