@@ -65,7 +65,7 @@ enum { FLOW_KNOWS_OUT = 0x01, FLOW_KNOWS_IN = 0x02, FLOW_KNOWS_ACK = 0x04 };
  * A train out touches a bucket of the index, 45 bytes of the first line (an IPv4 key is compared there; of IPv6 that
  * line has 64 bits of hash, and the key is compared in the third), half of the second, and *hot. A segment in touches 39
  * bytes of the first line, the other half of the second, and *hot; the train that it ends in takes its addresses from the
- * third. With 10.7 to 21.3 bytes of index that is at most 214 bytes a flow; see core/flow_index.h.
+ * third. With the index that is at most 224 bytes a flow: 10.7 to 21.3, and while it grows 32.
  */
 struct flow {
 	uint64_t words[2];	 /* of the key, kept by flow_table */

@@ -15,7 +15,7 @@
  * A bucket is one cache line: eight hashes, compared at once, and the eight slots they belong to. Keys are compared in the
  * slots by whoever looks for one. An entry lies in the first bucket that had room, starting with the one that
  * the low bits of its hash name, and a bucket is filled from the front: so a search goes on only where the last
- * place of a bucket is taken. At most three quarters of all places are used. Then 0 to 0.1 of the searches need a second
+ * place of a bucket is taken. At most three quarters of all places are used, so that few searches need a second
  * line, found or not. The rest of the 32 bits tells entries of a bucket apart, also at 16 million, where 22 of them
  * choose the bucket.
  *
