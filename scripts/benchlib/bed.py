@@ -41,7 +41,7 @@ class Bed:
         self.dir = temporary()  # contenders keep their files here
         os.chmod(self.dir, 0o700)
         self.lab = Lab(topology="parallel", links=1) if kind == "routers" else Lab(
-            topology="local", hosts_per_as=2 * len(self.pairs) if len(self.pairs) > 1 else None)
+            topology="local", hosts_per_as=max(int(h[1:]) for pair in self.pairs for h in pair))
         if kind == "local":
             for pair in self.pairs:
                 self._join(*pair)

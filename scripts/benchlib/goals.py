@@ -67,10 +67,11 @@ def routers(f):
 
 def round_trips(f):
     out = []
-    for percentile, bound in (("p50", 60), ("p99", 200)):
-        mine, its = (f.median("rr", "B", "idle", n, percentile) for n in ("shila-mptcp", "mptcp"))
-        if mine is not None and its is not None:
-            out += at_most(f"round trip, {percentile}, added by each host, µs", (mine - its) / 2, bound, 1)
+    for name, bounds in (("shila-mptcp", (60, 200)), ("shila-poll", (30, 100))):
+        for percentile, bound in zip(("p50", "p99"), bounds):
+            mine, its = (f.median("rr", "B", "idle", n, percentile) for n in (name, "mptcp"))
+            if mine is not None and its is not None:
+                out += at_most(f"round trip, {percentile}, added by each host of {name}, µs", (mine - its) / 2, bound, 1)
     for name, plain in (("shila-mptcp", "mptcp"), ("shila-tcp", "tcp")):
         for percentile in ("p50", "p99"):
             out += at_most(f"round trip under load, {percentile}: {name} / {plain}",

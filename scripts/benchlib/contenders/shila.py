@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """shila itself. All of these share one pair of daemons."""
 
+import os
+
 from harness import Shilad
 
 from ..contender import Contender
 
 ORDER = 10
+POLL_US = 100
+POLL_CPUS = 4  # a worker on each host, client and server
 
 # What one host opens here in a second would be a flood from a single peer elsewhere.
 LIMITS = {
@@ -128,4 +132,22 @@ class ShilaOneWorker(Shila):
         self.daemons = bed.shared("shila-1w", lambda: Daemons(bed, self.hosts, {"workers": 1}))
 
 
-CONTENDERS = [ShilaTcp, ShilaMptcp, ShilaTwoSubflows, ShilaOneWorker]
+class ShilaPolling(Shila):
+    name = "shila-poll"
+    what = f"MPTCP through shila with busy_poll_us: {POLL_US} and one worker, on hosts of its own"
+    set_ups = ("B",)
+    measurements = ("rr",)
+    cases = ()
+    hosts = ("h5", "h6")
+    base = "mptcp"
+
+    def missing(self):
+        return None if os.cpu_count() >= POLL_CPUS else f"busy polling needs {POLL_CPUS} CPUs"
+
+    def start(self, bed):
+        self.bed = bed
+        self.daemons = bed.shared("shila-poll", lambda: Daemons(bed, self.hosts,
+                                                                {"workers": 1, "busy_poll_us": POLL_US}))
+
+
+CONTENDERS = [ShilaTcp, ShilaMptcp, ShilaTwoSubflows, ShilaOneWorker, ShilaPolling]
