@@ -89,6 +89,7 @@ struct worker {
 	uv_poll_t underlay;
 	uv_timer_t frag_timer;
 	struct worker_tun_port tuns[WORKER_MAX_TUNS];
+	int send_fd; /* twin of underlay_fd, or that itself */
 	pthread_t thread;
 	bool running, loop_up, stopping;
 	bool carried; /* something, since busy polling looked */
@@ -243,7 +244,7 @@ static void flush_batch(void *ctx, struct send_batch *b)
 			.num_segs = b->msgs[i].num_segs,
 		};
 	if (b->num_msgs) {
-		underlay_send(w->cfg.underlay_fd, msgs, b->num_msgs, w->verdicts);
+		underlay_send(w->send_fd, msgs, b->num_msgs, w->verdicts);
 		flow_count(&w->stats.underlay_sends, 1);
 	}
 	send_batch_reset(b);
@@ -961,6 +962,9 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 		.admit = cfg->peers ? &w->admit : NULL, .write = write_tun, .ctx = w, .verdicts = w->verdicts,
 	};
 	w->in.runs.on = cfg->datagram_trains;
+	w->send_fd = underlay_twin(cfg->underlay_fd);
+	if (w->send_fd < 0)
+		w->send_fd = cfg->underlay_fd;
 	w->batch.flush = flush_batch;
 	w->batch.ctx = w;
 	w->trains = malloc(TRAINS_BYTES);
@@ -1079,6 +1083,8 @@ void worker_free(struct worker *w)
 		uv_loop_close(&w->loop);
 	}
 	wake_fini(&w->wake);
+	if (w->send_fd != w->cfg.underlay_fd)
+		close(w->send_fd);
 	drop_queues(w);
 	flow_table_fini(&w->table);
 	inbound_fini(&w->in);

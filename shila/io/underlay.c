@@ -64,12 +64,10 @@ static int bind_port(int fd, const struct ip_addr *local, uint16_t *port, uint16
 	return -EADDRINUSE;
 }
 
-int underlay_open(const struct ip_addr *local, uint16_t *port, uint16_t port_min, uint16_t port_max)
+int underlay_socket(bool v6)
 {
-	bool v6 = local->len == 16;
 	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1, pmtu = v6 ? IPV6_PMTUDISC_DO : IP_PMTUDISC_DO;
-	int err;
 
 	if (fd < 0)
 		return -errno;
@@ -80,6 +78,15 @@ int underlay_open(const struct ip_addr *local, uint16_t *port, uint16_t port_min
 		   sizeof(pmtu));
 	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
 	set_buffers(fd);
+	return fd;
+}
+
+int underlay_open(const struct ip_addr *local, uint16_t *port, uint16_t port_min, uint16_t port_max)
+{
+	int fd = underlay_socket(local->len == 16), err;
+
+	if (fd < 0)
+		return fd;
 	err = bind_port(fd, local, port, port_min, port_max);
 	if (err < 0) {
 		close(fd);

@@ -29,6 +29,16 @@ uint32_t underlay_receive_bytes(int fd);
 /* underlay_dropped() - Datagrams that the kernel dropped since this socket was opened, for want of room. */
 uint32_t underlay_dropped(int fd);
 
+/* underlay_socket() - The same, not bound. Return: descriptor or -errno. */
+int underlay_socket(bool v6);
+
+/**
+ * underlay_twin() - A socket with the same address as @fd, for sending only: what arrives goes to @fd. Another
+ * program cannot take the port, unless it asks for SO_REUSEPORT as the same user.
+ * Return: descriptor, or -errno: send from @fd.
+ */
+int underlay_twin(int fd);
+
 /* underlay_local_address() - Which address the kernel would use towards @to. Return: 0 or -errno. */
 int underlay_local_address(const union sock_addr *to, struct ip_addr *out);
 

@@ -241,6 +241,12 @@ void underlay_rx_fini(struct underlay_rx *rx)
 	rx->bytes = NULL;
 }
 
+int underlay_twin(int fd)
+{
+	(void)fd;
+	return -EOPNOTSUPP;
+}
+
 int underlay_recv(int fd, struct underlay_rx *rx)
 {
 	struct sim_fd *f = fd_of(fd);

@@ -96,6 +96,42 @@ static unsigned int receive(int fd, uint8_t *out, size_t *sizes, unsigned int wa
 	return n;
 }
 
+/* Sends from the same port and gets nothing, whoever sends; the port is still ours alone. */
+static void test_twin(void)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct ip_addr a = loopback(v6);
+		uint16_t port, other, again;
+		int fd = open_any(v6, &port), twin = underlay_twin(fd), peer = open_any(v6, &other);
+		union sock_addr to = sock_addr_make(&a, port), back = sock_addr_make(&a, other), from;
+		socklen_t len = sizeof(from);
+		unsigned int n = 0;
+		char c;
+
+		CHECK("there", twin >= 0);
+		CHECK("sends", underlay_sendto(twin, &back, "x", 1) == VERDICT_PASS);
+		CHECK("from the port", recvfrom(peer, &c, 1, 0, &from.sa, &len) == 1 && !memcmp(&from, &to, sock_addr_len(&to)));
+		for (int i = 0; i < 50; i++) {
+			uint16_t p;
+			int s = open_any(v6, &p);
+
+			CHECK("sent", underlay_sendto(s, &to, "y", 1) == VERDICT_PASS);
+			close(s);
+		}
+		while (recv(fd, &c, 1, 0) == 1)
+			n++;
+		CHECK("all of it arrives where it is read", n == 50);
+		again = port;
+		CHECK("taken", underlay_open(&a, &again, 0, 0) == -EADDRINUSE);
+		close(twin);
+		CHECK("sent", underlay_sendto(peer, &to, "z", 1) == VERDICT_PASS);
+		CHECK("also without it", recv(fd, &c, 1, 0) == 1);
+		close(fd);
+		close(peer);
+	}
+	CHECK("no socket", underlay_twin(-1) == -EBADF);
+}
+
 static void test_segments(void)
 {
 	static uint8_t got[200000];
@@ -267,6 +303,7 @@ const struct unit_test unit_tests[] = {
 	{ "buffers", test_begin },
 	{ "ports", test_ports },
 	{ "local address", test_local_address },
+	{ "twin", test_twin },
 	{ "segments", test_segments },
 	{ "segments without UDP_SEGMENT", test_uncut },
 	{ "refused messages", test_refused },
