@@ -442,6 +442,10 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 		}
 		inbound_flush(&w->in);
 	}
+	if (w->in.acks_merged) {
+		flow_count(&w->stats.acks_merged, w->in.acks_merged);
+		w->in.acks_merged = 0;
+	}
 	if (w->in.num_frags && !uv_is_active((uv_handle_t *)&w->frag_timer))
 		uv_timer_start(&w->frag_timer, on_frag_timer, INBOUND_FRAG_MS, 0);
 	publish_verdicts(w);

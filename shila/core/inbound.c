@@ -4,6 +4,7 @@
 #include "shila/core/inner.h"
 #include "shila/wire/checksum.h"
 #include "shila/wire/inet.h"
+#include "shila/wire/tcp_options.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -154,6 +155,17 @@ static bool joins(const struct open_train *o, const struct thin_tcp *thin, uint3
 	       o->bytes + len + 40 + 60 <= TRAIN_MAX_BYTES - 1;
 }
 
+/*
+ * A bare ACK directly behind another one, both of one batch, which it makes superfluous: the local TCP is asked
+ * once. Repeated ACKs, SACK blocks and whatever else might mean something by itself stay.
+ */
+static bool supersedes(const struct open_train *o, const struct thin_tcp *thin, uint32_t len, uint8_t tc)
+{
+	return !len && !o->bytes && thin->flags == TCP_ACK && o->thin.flags == TCP_ACK && thin->seq == o->thin.seq &&
+	       (int32_t)(thin->ack - o->thin.ack) > 0 && tc == o->traffic_class && thin->opts_len == o->thin.opts_len &&
+	       tcp_options_supersede(thin->opts, o->thin.opts, thin->opts_len);
+}
+
 static void merge(struct inbound *in, struct flow *f, const struct thin_tcp *thin,
 		  const uint8_t *payload, uint32_t len, uint8_t tc)
 {
@@ -169,6 +181,11 @@ static void merge(struct inbound *in, struct flow *f, const struct thin_tcp *thi
 			o->closed = len < o->seg_bytes || thin->flags & FLAGS_LAST;
 			o->bytes += len;
 			o->next_seq += len;
+			return;
+		}
+		if (supersedes(o, thin, len, tc)) {
+			o->thin = *thin;
+			in->acks_merged++;
 			return;
 		}
 		close_train(in, i);

@@ -46,6 +46,13 @@ int tcp_options_parse(const uint8_t *opts, size_t len, struct tcp_options *out);
 /* tcp_options_clamp_mss() - Lower the MSS option in place. Return: true if it was changed. */
 bool tcp_options_clamp_mss(uint8_t *opts, size_t len, uint16_t mss);
 
+/**
+ * tcp_options_supersede() - Whether a bare ACK with options @newer says all that the one before it, with @older,
+ * said: only padding, timestamps and MPTCP data ACKs (DSS without a mapping), in equal places, none going back.
+ * @len: of both
+ */
+bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t len);
+
 /* mptcp_token_of_key() - First 32 bits of the SHA-256 of a key (8 bytes as on the wire). */
 struct mptcp_token mptcp_token_of_key(const uint8_t key[8]);
 

@@ -25,6 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		changed += opts[i] != data[i];
 	MUST(clamped == (changed > 0));
 	MUST(tcp_options_parse(opts, size, &b) == err);
+	/* What supersedes itself is well-formed; nothing with a mapping or of unknown kind does. */
+	if (tcp_options_supersede(opts, opts, size))
+		MUST(!err && a.mptcp == MPTCP_NONE && !a.mss && !a.fast_open);
 	if (err)
 		return 0;
 	MUST(b.mss <= 1200 && (b.mss == a.mss || (clamped && a.mss > 1200 && b.mss == 1200)));

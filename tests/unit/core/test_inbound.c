@@ -188,6 +188,57 @@ static void test_mutations(void)
 	}
 }
 
+/* Bare ACKs of one batch: the last one is enough, unless one of them means something of its own. */
+static void test_acks(void)
+{
+	static const uint8_t ts[2][12] = { { 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1 }, { 1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 2 } };
+	static const struct {
+		const char *why;
+		int ack, seq;
+		uint8_t flags, tc, opts_len;
+		size_t len;
+		unsigned int written;
+	} rows[] = {
+		{ "later", .ack = 3000, .written = 1 },
+		{ "later, around the end of the numbers", .ack = 0x7fffffff, .written = 1 },
+		{ "the same: a duplicate ACK", .written = 2 },
+		{ "earlier", .ack = -1, .written = 2 },
+		{ "another sequence number", .ack = 3000, .seq = -1, .written = 2 },
+		{ "ECE", .ack = 3000, .flags = TCP_ECE, .written = 2 },
+		{ "FIN", .ack = 3000, .flags = TCP_FIN, .written = 2 },
+		{ "another traffic class", .ack = 3000, .tc = 1, .written = 2 },
+		{ "other options", .ack = 3000, .opts_len = 4, .written = 2 },
+		{ "data", .ack = 3000, .len = 100, .written = 2 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct thin_tcp a = thin_at(1000), b;
+		struct tcp_hdr h;
+
+		begin();
+		a.opts = ts[0];
+		a.opts_len = sizeof(ts[0]);
+		b = a;
+		b.opts = ts[1];
+		b.ack += (uint32_t)rows[i].ack;
+		b.seq += (uint32_t)rows[i].seq;
+		b.flags |= rows[i].flags;
+		b.window = 301;
+		if (rows[i].opts_len)
+			b.opts_len = rows[i].opts_len;
+		give(tcp.c, &a, 0, NULL, 0);
+		give(tcp.c, &b, rows[i].tc, data, rows[i].len);
+		inbound_flush(&srv->in);
+		CHECK(rows[i].why, srv->num_got == rows[i].written && srv->in.acks_merged == 2 - rows[i].written);
+		CHECK("the last is the newer one", !tcp_parse(srv->got[srv->num_got - 1].pkt + 20,
+			      srv->got[srv->num_got - 1].len - 20, &h) && h.ack == b.ack && h.window == 301 &&
+			      !memcmp(h.opts, b.opts, b.opts_len));
+		CHECK("both are counted", flow_counter(&tcp.s->stats.rx_segments) == 2);
+		drop();
+		finish();
+	}
+}
+
 static void test_full_trains(void)
 {
 	static uint8_t pkt[70000];
@@ -827,6 +878,7 @@ static void test_datagram_epoch(void)
 const struct unit_test unit_tests[] = {
 	{ "merging", test_merge },
 	{ "what does not merge", test_mutations },
+	{ "ACKs", test_acks },
 	{ "full trains", test_full_trains },
 	{ "many flows", test_many_flows },
 	{ "failing writes", test_write_fails },

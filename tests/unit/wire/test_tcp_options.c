@@ -254,9 +254,50 @@ static void test_token(void)
 	}
 }
 
+#define TS(v, e) 1, 1, 8, 10, 0, 0, 0, v, 0, 0, 0, e
+#define DSS4(a)	 30, 8, 0x20, 0x01, 0, 0, 0, a
+#define DSS8(a)	 30, 12, 0x20, 0x03, 0, 0, 0, 0, 0, 0, 0, a
+
+static void test_supersede(void)
+{
+	static const struct {
+		const char *why;
+		uint8_t len;
+		uint8_t newer[40], older[40];
+		bool yes;
+	} rows[] = {
+		{"none", 0, {0}, {0}, true},
+		{"padding", 4, {1, 1, 1, 1}, {1, 1, 1, 1}, true},
+		{"end of the list", 4, {1, 0, 7, 7}, {1, 0, 9, 9}, true},
+		{"timestamps", 12, {TS(2, 2)}, {TS(1, 1)}, true},
+		{"timestamps and data ACK", 20, {TS(2, 2), DSS4(2)}, {TS(1, 1), DSS4(1)}, true},
+		{"the same data ACK", 20, {TS(2, 2), DSS4(1)}, {TS(1, 1), DSS4(1)}, true},
+		{"data ACK of 8 bytes", 12, {DSS8(2)}, {DSS8(1)}, true},
+		{"data ACK goes round", 8, {DSS4(1)}, {30, 8, 0x20, 0x01, 0xff, 0xff, 0xff, 0xff}, true},
+		{"data ACK goes back", 8, {DSS4(1)}, {DSS4(2)}, false},
+		{"data ACK of 8 bytes goes back", 12, {DSS8(1)}, {DSS8(2)}, false},
+		{"data ACK of 8 bytes in the place of one of 4", 12, {DSS8(2)}, {DSS4(1), 1, 1, 1, 1}, false},
+		{"a mapping", 20, {30, 18, 0x20, 0x05}, {30, 18, 0x20, 0x05}, false},
+		{"DATA_FIN", 8, {30, 8, 0x20, 0x11}, {30, 8, 0x20, 0x11}, false},
+		{"data ACK longer than its flags say", 12, {30, 12, 0x20, 0x01}, {30, 12, 0x20, 0x01}, false},
+		{"another subtype: ADD_ADDR", 8, {30, 8, 0x30, 1}, {30, 8, 0x30, 1}, false},
+		{"SACK", 12, {1, 1, 5, 10}, {1, 1, 5, 10}, false},
+		{"SACK in the newer one", 12, {1, 1, 5, 10}, {TS(1, 1)}, false},
+		{"nothing any more", 12, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, {TS(1, 1)}, false},
+		{"more than before", 12, {TS(1, 1)}, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, false},
+		{"other places", 12, {8, 10, 0, 0, 0, 2, 0, 0, 0, 2, 1, 1}, {TS(1, 1)}, false},
+		{"unknown", 4, {77, 4}, {77, 4}, false},
+		{"over the end", 4, {8, 10, 0, 0}, {8, 10, 0, 0}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		CHECK(rows[i].why, tcp_options_supersede(rows[i].newer, rows[i].older, rows[i].len) == rows[i].yes);
+}
+
 const struct unit_test unit_tests[] = {
 	{"MP_CAPABLE", test_capable},    {"MP_JOIN", test_join},
 	{"neither of them", test_other}, {"MSS and fast open", test_plain},
 	{"malformed", test_bad},         {"MSS clamped", test_clamp},
-	{"tokens", test_token},          {0},
+	{"tokens", test_token},          {"ACKs that say all of the one before", test_supersede},
+	{0},
 };
