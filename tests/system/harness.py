@@ -119,11 +119,12 @@ def _close_all():
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, signal.SIG_IGN)
     while _open:
-        thing = _open.pop()
+        thing = _open[-1]  # still on the list: who is not takes itself for closed
         try:
             thing.close()
         except Exception as e:  # the rest is to be removed all the same
             print(f"while cleaning up: {e}", file=sys.stderr)
+        _forget(thing)
 
 
 def _interrupt(_number, _frame):
