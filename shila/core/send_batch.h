@@ -75,7 +75,7 @@ static inline void send_batch_add(struct send_batch *b, const struct tmpl *t, ui
 	uint16_t bytes = (uint16_t)(hdr_len + len);
 
 	if (!m || !b->num_msgs || m->num_segs == SEND_MAX_SEGMENTS || bytes > m->seg_bytes ||
-	    m->bytes % m->seg_bytes || m->bytes + bytes > SEND_MAX_MSG_BYTES) {
+	    m->bytes != (uint32_t)m->num_segs * m->seg_bytes || m->bytes + bytes > SEND_MAX_MSG_BYTES) {
 		m = &b->msgs[b->num_msgs++];
 		*m = (struct send_msg){ .to = &t->next_hop, .iov = &b->iov[b->num_iov], .seg_bytes = bytes };
 		*open = m;
