@@ -50,6 +50,10 @@ static void track(struct flow *f, const struct tcp_hdr *tcp, uint32_t payload)
 		f->saw |= FLOW_SAW_RST_OUT;
 }
 
+/*
+ * Most segments of a train differ from the one before in payload and sequence number only. Their headers are
+ * copied from the first that is like them, and so is the sum over the frame's, in which the sequence number is 0.
+ */
 static enum verdict send_tcp(struct flow *f, const struct train *train, const struct tcp_hdr *tcp,
 			     const uint8_t *payload, uint32_t len, uint8_t traffic_class,
 			     uint64_t now_ms, struct send_batch *batch)
@@ -59,7 +63,6 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 	uint32_t room = tmpl_budget(t);
 	struct frame_hdr h = { .type = FRAME_DATA, .epoch = f->epoch, .to = f->theirs };
 	struct thin_tcp thin = {
-		.seq = tcp->seq,
 		.ack = tcp->ack,
 		.window = tcp->window,
 		.urgent = tcp->urgent,
@@ -70,7 +73,10 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 	uint32_t seg = train->vnet.gso_type != VNET_GSO_NONE && train->vnet.gso_size ?
 			       train->vnet.gso_size :
 			       len;
-	uint32_t at = 0, segments = 0, wire = 0;
+	uint32_t at = 0, segments = 0, wire = 0, frame_len = 0, like_bytes = 0;
+	const uint8_t *like = NULL;
+	uint64_t like_sum = 0;
+	uint8_t like_flags = 0;
 
 	if (room <= most)
 		return VERDICT_NO_PATH;
@@ -78,13 +84,14 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 		seg = room - most;
 	do {
 		uint32_t n = len - at < seg ? len - at : seg;
-		uint32_t batch_msgs = batch->num_msgs, frame_len;
+		uint32_t batch_msgs = batch->num_msgs, seq = tcp->seq + at;
 		uint8_t *hdr = send_batch_hdr(batch);
-		struct wr w = wr_init(hdr + t->len, SEND_MAX_HDR - t->len);
-		uint64_t sum;
+		uint8_t *frame = hdr + t->len;
 
-		if (batch->num_msgs < batch_msgs)
-			open = NULL; /* flushed */
+		if (batch->num_msgs < batch_msgs) { /* flushed */
+			open = NULL;
+			like = NULL;
+		}
 		thin.flags = tcp->flags;
 		if (at)
 			thin.flags &= ~TCP_CWR; /* first segment only */
@@ -94,15 +101,25 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 			thin.urgent = (uint16_t)(tcp->urgent - at); /* counts from the segment's start */
 		else if (at)
 			thin.flags &= ~TCP_URG; /* the urgent byte was before */
-		frame_len = FRAME_HDR_LEN + (uint32_t)frame_thin_len(thin.flags, thin.opts_len);
-		frame_build_hdr(&w, &h);
-		frame_build_thin(&w, &thin);
-		sum = csum_add(csum_add(0, hdr + t->len, frame_len), payload + at, n);
-		tmpl_write(t, hdr, FLOW_ID_INDEX(f->mine.id), traffic_class,
-			   (uint16_t)(frame_len + n), sum);
+		if (like && n == like_bytes && thin.flags == like_flags && !(thin.flags & TCP_URG)) {
+			memcpy(hdr, like, t->len + frame_len);
+		} else {
+			struct wr w = wr_init(frame, SEND_MAX_HDR - t->len);
+
+			frame_len = FRAME_HDR_LEN + (uint32_t)frame_thin_len(thin.flags, thin.opts_len);
+			frame_build_hdr(&w, &h);
+			frame_build_thin(&w, &thin);
+			tmpl_write_hdr(t, hdr, FLOW_ID_INDEX(f->mine.id), traffic_class, (uint16_t)(frame_len + n));
+			like = hdr;
+			like_bytes = n;
+			like_flags = thin.flags;
+			like_sum = csum_add(0, frame, frame_len);
+		}
+		put_be32(frame + FRAME_HDR_LEN, seq);
+		tmpl_write_csum(t, hdr, (uint16_t)(frame_len + n),
+				csum_add(csum_add_be32(like_sum, seq), payload + at, n));
 		send_batch_add(batch, t, t->len + frame_len, payload + at, n, &open);
 		wire += t->outer_len + t->len + frame_len + n;
-		thin.seq += n;
 		at += n;
 		segments++;
 	} while (at < len);

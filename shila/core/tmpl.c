@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/tmpl.h"
 
-#include "shila/wire/checksum.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,20 +57,19 @@ void tmpl_put(struct tmpl *t)
 	}
 }
 
-void tmpl_write(const struct tmpl *t, uint8_t *out, uint32_t flow_id, uint8_t traffic_class,
-		uint16_t frame_len, uint64_t frame_sum)
+void tmpl_write_hdr(const struct tmpl *t, uint8_t *out, uint32_t flow_id, uint8_t traffic_class, uint16_t frame_len)
 {
 	uint16_t l4_len = frame_len + SCION_UDP_HDR_LEN;
-	uint8_t *udp = out + t->len - SCION_UDP_HDR_LEN;
-	uint16_t csum;
 
 	memcpy(out, t->hdr, t->len);
 	put_be32(out, (uint32_t)traffic_class << 20 | (flow_id & 0xfffff));
 	put_be16(out + 6, l4_len);
-	put_be16(udp + 4, l4_len);
-	/* The length counts twice: in the pseudo header and in the UDP header. */
-	csum = csum_finish(csum_add_be16(csum_add_be16(t->csum + frame_sum, l4_len), l4_len));
-	if (!csum)
-		csum = 0xffff; /* RFC 768: zero would mean "none" */
-	memcpy(udp + 6, &csum, 2);
+	put_be16(out + t->len - SCION_UDP_HDR_LEN + 4, l4_len);
+}
+
+void tmpl_write(const struct tmpl *t, uint8_t *out, uint32_t flow_id, uint8_t traffic_class,
+		uint16_t frame_len, uint64_t frame_sum)
+{
+	tmpl_write_hdr(t, out, flow_id, traffic_class, frame_len);
+	tmpl_write_csum(t, out, frame_len, frame_sum);
 }

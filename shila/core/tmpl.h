@@ -2,10 +2,12 @@
 #ifndef SHILA_CORE_TMPL_H
 #define SHILA_CORE_TMPL_H
 
+#include "shila/wire/checksum.h"
 #include "shila/wire/path.h"
 #include "shila/wire/scion.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 /*
  * Everything in front of a frame that is the same for all frames to one peer port over one path: the
@@ -48,5 +50,18 @@ static inline uint16_t tmpl_budget(const struct tmpl *t)
  */
 void tmpl_write(const struct tmpl *t, uint8_t *out, uint32_t flow_id, uint8_t traffic_class,
 		uint16_t frame_len, uint64_t frame_sum);
+
+/* The two halves of it: all but the checksum, and the checksum into headers that are there. */
+void tmpl_write_hdr(const struct tmpl *t, uint8_t *out, uint32_t flow_id, uint8_t traffic_class, uint16_t frame_len);
+static inline void tmpl_write_csum(const struct tmpl *t, uint8_t *out, uint16_t frame_len, uint64_t frame_sum)
+{
+	uint16_t l4_len = frame_len + SCION_UDP_HDR_LEN, csum;
+
+	/* The length counts twice: in the pseudo header and in the UDP header. */
+	csum = csum_finish(csum_add_be16(csum_add_be16(t->csum + frame_sum, l4_len), l4_len));
+	if (!csum)
+		csum = 0xffff; /* RFC 768: zero would mean "none" */
+	memcpy(out + t->len - SCION_UDP_HDR_LEN + 6, &csum, 2);
+}
 
 #endif
