@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
@@ -19,9 +20,12 @@
 static int share(int fd, int twin, const union sock_addr *sa)
 {
 	struct sock_filter first[] = { { BPF_RET | BPF_K, 0, 0, 0 } };
-	struct sock_fprog prog = { 1, first };
+	struct sock_fprog prog;
 	int on = 1;
 
+	memset(&prog, 0, sizeof(prog)); /* its padding, too: the kernel is given all of it */
+	prog.len = 1;
+	prog.filter = first;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
 	    setsockopt(twin, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
 	    bind(twin, &sa->sa, sock_addr_len(sa)) < 0 ||
