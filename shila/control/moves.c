@@ -206,17 +206,20 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 		log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);
 }
 
-/* Frames do not tell the MTU of the path they came on: only the path set can. */
+/*
+ * Frames do not tell the MTU of the path they came on: only the path set can. The client told it of the path that it
+ * opened the flow on; renewed bytes of that may take less than before.
+ */
 static struct tmpl *followed_tmpl(struct ctl_flow *f, const struct arrival *a)
 {
-	uint16_t mtu = f->tmpl ? f->tmpl->path->mtu_bytes : SCION_MIN_MTU;
-	struct tmpl *t = control_reply_tmpl(f->control, a, a->udp.dst_port, mtu);
+	uint16_t before = f->tmpl ? f->tmpl->path->mtu_bytes : SCION_MIN_MTU, mtu;
+	struct tmpl *t = control_reply_tmpl(f->control, a, a->udp.dst_port, before);
 	const struct path *known = t ? path_known(f->control, a->peer.ia, t->path) : NULL;
 	bool same = t && f->tmpl && moves_same_interfaces(t->path, f->tmpl->path);
 
-	if (!t || same || (known ? known->mtu_bytes : SCION_MIN_MTU) == t->mtu_bytes)
-		return t;
 	mtu = known ? known->mtu_bytes : SCION_MIN_MTU;
+	if (!t || mtu == t->mtu_bytes || (same && (!known || mtu > t->mtu_bytes)))
+		return t;
 	tmpl_put(t);
 	return control_reply_tmpl(f->control, a, a->udp.dst_port, mtu);
 }
