@@ -240,6 +240,8 @@ static int udp_sink(char **arg)
 	}
 	printf("{\"got\": %u, \"lost\": %u, \"wrong\": %u, \"doubled\": %u, \"late\": %u, \"seconds\": %.3f}\n", got,
 	       count - (got - wrong - doubled), wrong, doubled, late, (double)(last - first) / 1e9);
+	free(seen);
+	close(fd);
 	return 0;
 }
 

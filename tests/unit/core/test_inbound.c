@@ -226,7 +226,7 @@ static void test_acks(void)
 		b.window = 301;
 		if (rows[i].opts_len)
 			b.opts_len = rows[i].opts_len;
-		give(tcp.c, &a, 0, NULL, 0);
+		give(tcp.c, &a, 0, data, 0);
 		give(tcp.c, &b, rows[i].tc, data, rows[i].len);
 		inbound_flush(&srv->in);
 		CHECK(rows[i].why, srv->num_got == rows[i].written && srv->in.acks_merged == 2 - rows[i].written);
