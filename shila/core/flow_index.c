@@ -15,9 +15,29 @@ static uint32_t room_of(uint32_t size)
 	return size * FLOW_INDEX_PLACES / 4 * 3;
 }
 
-static size_t map_bytes(const struct flow_index *x)
+static size_t bucket_bytes(const struct flow_index *x)
 {
 	return 2 * (size_t)x->max_size * sizeof(*x->all);
+}
+
+static size_t map_bytes(const struct flow_index *x)
+{
+	return bucket_bytes(x) + 2 * (size_t)x->max_size * sizeof(*x->marks);
+}
+
+static uint32_t *marks_of(const struct flow_index *x, const struct flow_bucket *b)
+{
+	return &x->marks[b - x->all];
+}
+
+/* What of @b has changed is not known: its marks from the beginning. */
+static void mark(const struct flow_index *x, const struct flow_bucket *b)
+{
+	uint32_t marks = flow_index_goes_on(b) ? UINT32_MAX : 0;
+
+	for (unsigned int i = 0; i < FLOW_INDEX_PLACES && b->slot[i]; i++)
+		marks |= flow_index_mark(b->hash[i]);
+	*marks_of(x, b) = marks;
 }
 
 int flow_index_init(struct flow_index *x, uint32_t entries)
@@ -31,6 +51,7 @@ int flow_index_init(struct flow_index *x, uint32_t entries)
 	if (p == MAP_FAILED)
 		return -ENOMEM;
 	x->all = (struct flow_bucket *)(void *)p;
+	x->marks = (uint32_t *)(void *)(p + bucket_bytes(x));
 	/* Arrays of millions of entries: a search would miss the TLB each time. Not for a size that may stay empty. */
 	if (map_bytes(x) > 2 * HUGE_BYTES)
 		madvise(p + 2 * HUGE_BYTES, map_bytes(x) - 2 * HUGE_BYTES, MADV_HUGEPAGE);
@@ -55,6 +76,7 @@ static void put(struct flow_index *x, uint32_t hash, uint32_t slot)
 		if (!b->slot[i]) {
 			b->hash[i] = hash;
 			b->slot[i] = slot;
+			*marks_of(x, b) |= i == FLOW_INDEX_PLACES - 1 ? UINT32_MAX : flow_index_mark(hash);
 			return;
 		}
 	}
@@ -68,6 +90,7 @@ static void give_back(struct flow_index *x)
 		return;
 	n = n < GIVE_BACK ? n : GIVE_BACK;
 	madvise(&x->all[x->free_at], (size_t)n * sizeof(*x->all), MADV_DONTNEED);
+	/* its marks are a few pages, and stay */
 	x->free_at += n;
 }
 
@@ -122,7 +145,7 @@ static struct flow_bucket *locate(const struct flow_index *x, uint32_t size, uin
 }
 
 /* The last entry of @b takes the place that became free. */
-static void close_gap(struct flow_bucket *b, unsigned int place)
+static void close_gap(const struct flow_index *x, struct flow_bucket *b, unsigned int place)
 {
 	unsigned int last = FLOW_INDEX_PLACES - 1;
 
@@ -131,6 +154,7 @@ static void close_gap(struct flow_bucket *b, unsigned int place)
 	b->hash[place] = b->hash[last];
 	b->slot[place] = b->slot[last];
 	b->hash[last] = b->slot[last] = 0;
+	mark(x, b);
 }
 
 /* Bucket @n was full and has room now: what did not fit into it, or a bucket before, moves back. */
@@ -149,7 +173,8 @@ static void pull_back(struct flow_index *x, uint32_t n)
 				continue;
 			to->hash[FLOW_INDEX_PLACES - 1] = b->hash[i];
 			to->slot[FLOW_INDEX_PLACES - 1] = b->slot[i];
-			close_gap(b, i);
+			mark(x, to);
+			close_gap(x, b, i);
 			if (!full)
 				return;
 			gap = n;
@@ -176,7 +201,7 @@ bool flow_index_drop(struct flow_index *x, uint32_t hash, uint32_t slot)
 	b = locate(x, x->size, hash, slot, &n, &place);
 	if (b) {
 		full = flow_index_goes_on(b);
-		close_gap(b, place);
+		close_gap(x, b, place);
 		if (full)
 			pull_back(x, n);
 		found = true;

@@ -24,6 +24,10 @@
  * then the old array is only read (an entry that goes is marked), so that its chains stay whole, and a search looks
  * into both, first where the entry should be.
  *
+ * Before the line of a bucket there are its marks, 32 bits: one for each hash that lies in it, all of them if it is full.
+ * They are a sixteenth of the size, so that at a million entries they lie in a CPU's own cache: seven of eight keys
+ * that are not there are told from them alone.
+ *
  * All sizes have their place in one mapping, 2^n buckets from bucket 2^n on. It is reserved at the start, which costs
  * nothing before it is used; what an old array used is given back piece by piece. Nothing can fail later.
  */
@@ -42,6 +46,7 @@ _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line");
 
 struct flow_index {
 	struct flow_bucket *all;
+	uint32_t *marks; /* of each bucket of @all */
 	uint32_t size, max_size; /* buckets; powers of two */
 	uint32_t used;		 /* entries */
 	uint32_t old_size;	 /* the array that entries come from; 0: none */
@@ -100,6 +105,25 @@ static inline uint32_t flow_index_match(const struct flow_bucket *b, uint32_t ha
 static inline bool flow_index_goes_on(const struct flow_bucket *b)
 {
 	return b->slot[FLOW_INDEX_PLACES - 1];
+}
+
+/* The bits of a hash that no table is large enough to choose a bucket by. */
+static inline uint32_t flow_index_mark(uint32_t hash)
+{
+	return 1u << (hash >> 27);
+}
+
+/* flow_index_maybe() - False: there is no entry with this hash in the array. */
+static inline bool flow_index_maybe(const struct flow_index *x, uint32_t size, uint32_t hash)
+{
+	return x->marks[size + (hash & (size - 1))] & flow_index_mark(hash);
+}
+
+static inline void flow_index_prefetch_marks(const struct flow_index *x, uint32_t hash)
+{
+	uint32_t size = flow_index_first(x, hash);
+
+	__builtin_prefetch(&x->marks[size + (hash & (size - 1))]);
 }
 
 static inline void flow_index_prefetch(const struct flow_index *x, uint32_t hash)

@@ -119,6 +119,8 @@ void flow_table_fini(struct flow_table *t)
 
 static inline struct flow *find_in(struct flow_table *t, uint32_t size, const struct words *w, const struct flow_key *k)
 {
+	if (!flow_index_maybe(&t->index, size, w->hash))
+		return NULL;
 	for (uint32_t n = w->hash;; n++) {
 		const struct flow_bucket *b = flow_index_bucket(&t->index, size, n);
 
@@ -148,6 +150,7 @@ struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k)
 {
 	struct words w = words_of(k, t->seed);
 
+	flow_index_prefetch(&t->index, w.hash);
 	return find(t, &w, k);
 }
 
@@ -175,10 +178,16 @@ void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, un
 
 		for (unsigned int i = 0; i < now; i++) {
 			w[i] = words_of(&keys[i], t->seed);
-			flow_index_prefetch(&t->index, w[i].hash);
+			flow_index_prefetch_marks(&t->index, w[i].hash);
 		}
 		for (unsigned int i = 0; i < now; i++) {
-			slots[i] = likely_slot(t, w[i].hash);
+			slots[i] = t->index.old_size || flow_index_maybe(&t->index, t->index.size, w[i].hash);
+			if (slots[i])
+				flow_index_prefetch(&t->index, w[i].hash);
+		}
+		for (unsigned int i = 0; i < now; i++) {
+			if (slots[i])
+				slots[i] = likely_slot(t, w[i].hash);
 			if (slots[i] - 1 < t->num_slots - 1) {
 				__builtin_prefetch(&t->slots[slots[i]]);
 				if (!w[i].whole)
