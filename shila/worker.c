@@ -14,6 +14,7 @@
 #include "shila/io/underlay.h"
 #include "shila/base/log.h"
 #include "shila/base/ring.h"
+#include "shila/base/warm.h"
 #include "shila/wire/inet.h"
 
 #include <errno.h>
@@ -33,6 +34,7 @@
 #define TRAIN_ALIGN	  6  /* so that the IP header behind the virtio_net_hdr is 16-byte aligned */
 #define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
 #define TRAINS_BYTES	  (16 * (size_t)TRAIN_SLOT_BYTES)
+#define WARM_BYTES	  (64 * 1024) /* of queues, at the start */
 #define TELL_MS		  5  /* what flows saw is told in so long: nobody waits for it */
 #define PASSED_BATCH	  64 /* trains of another worker in a row */
 #define PASS_RING_BYTES	  (1024 * 1024) /* a train has 64 KiB at most */
@@ -915,6 +917,17 @@ const struct worker_stats *worker_get_stats(const struct worker *w)
 
 /* ---- life ---- */
 
+/* What the first packets need; the rest of these is touched by later ones. */
+static void warm_up_worker(struct worker *w)
+{
+	warm_up_code();
+	warm_up(w->trains, TRAINS_BYTES);
+	warm_up(w->rx.bytes, UNDERLAY_RX_BUFFERS * UNDERLAY_RX_BYTES);
+	warm_up(w->up.bytes, WARM_BYTES < w->up.size ? WARM_BYTES : w->up.size);
+	warm_up(w->down.bytes, WARM_BYTES < w->down.size ? WARM_BYTES : w->down.size);
+	flow_table_warm_up(&w->table);
+}
+
 static int start_polling(struct worker *w)
 {
 	int err = uv_loop_init(&w->loop);
@@ -988,6 +1001,8 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	for (unsigned int i = 0; !err && i < cfg->num_rings; i++)
 		if (i != cfg->index)
 			err = ring_init(&w->passed[i], PASS_RING_BYTES);
+	if (!err)
+		warm_up_worker(w);
 	if (!err)
 		err = start_polling(w);
 	if (err < 0) {

@@ -135,6 +135,8 @@ struct flow_table {
 /* flow_table_init() - Room for @flows flows (indexes 1..@flows, at most FLOW_TABLE_MAX). Return: 0, -EINVAL or -ENOMEM. */
 int flow_table_init(struct flow_table *t, uint32_t flows, uint64_t seed);
 void flow_table_fini(struct flow_table *t);
+/* flow_table_warm_up() - Have the memory of the first flows. */
+void flow_table_warm_up(struct flow_table *t);
 
 /* flow_table_get() - By index; NULL if it is out of range or unused. */
 static inline struct flow *flow_table_get(struct flow_table *t, uint32_t index)

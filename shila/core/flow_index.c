@@ -53,8 +53,8 @@ int flow_index_init(struct flow_index *x, uint32_t entries)
 	x->all = (struct flow_bucket *)(void *)p;
 	x->marks = (uint32_t *)(void *)(p + bucket_bytes(x));
 	/* Arrays of millions of entries: a search would miss the TLB each time. Not for a size that may stay empty. */
-	if (map_bytes(x) > 2 * HUGE_BYTES)
-		madvise(p + 2 * HUGE_BYTES, map_bytes(x) - 2 * HUGE_BYTES, MADV_HUGEPAGE);
+	if (bucket_bytes(x) > 2 * HUGE_BYTES)
+		madvise(p + 2 * HUGE_BYTES, bucket_bytes(x) - 2 * HUGE_BYTES, MADV_HUGEPAGE);
 	return 0;
 }
 

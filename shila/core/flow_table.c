@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/flow.h"
 
+#include "shila/base/warm.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define HUGE_BYTES (2u << 20)
+#define WARM_FLOWS 256
 
 bool flow_key_eq(const struct flow_key *a, const struct flow_key *b)
 {
@@ -101,6 +104,15 @@ int flow_table_init(struct flow_table *t, uint32_t flows, uint64_t seed)
 	if (bytes > 2 * HUGE_BYTES)
 		madvise((uint8_t *)t->slots + HUGE_BYTES, bytes - HUGE_BYTES, MADV_HUGEPAGE);
 	return 0;
+}
+
+void flow_table_warm_up(struct flow_table *t)
+{
+	const uint32_t flows = t->num_slots < WARM_FLOWS ? t->num_slots : WARM_FLOWS;
+
+	warm_up(t->slots, flows * sizeof(*t->slots));
+	warm_up(t->index.all, 2 * (size_t)t->index.size * sizeof(*t->index.all));
+	warm_up(t->index.marks, 2 * (size_t)t->index.size * sizeof(*t->index.marks));
 }
 
 void flow_table_fini(struct flow_table *t)

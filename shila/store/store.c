@@ -12,6 +12,8 @@
 #include "shila/store/layout.h"
 #include "shila/store/store_priv.h"
 
+#include "shila/base/warm.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +39,22 @@ static int allocate(struct store *s, size_t chunk)
 		err = posix_fallocate(s->fd, at, len);
 	while (err == EINTR);
 	s->chunks[chunk] = err ? CHUNK_REFUSED : CHUNK_THERE;
+	if (!err && s->map)
+		warm_up(s->map + at, (size_t)len); /* no worker waits for the disk when it writes there first */
 	return -err;
+}
+
+/* What the first connections need, as far as there is room now. */
+static void allocate_first(struct store *s)
+{
+	size_t first[2 + STORE_MAX_WORKERS] = { s->place.peers / STORE_CHUNK, s->place.paths / STORE_CHUNK };
+	size_t n = 2;
+
+	for (uint32_t w = 0; w < s->place.shape.workers; w++)
+		first[n++] = store_flow_at(&s->place, (uint8_t)w, 1) / STORE_CHUNK;
+	for (size_t i = 0; i < n; i++)
+		if (s->chunks[first[i]] == CHUNK_HOLE && allocate(s, first[i]) < 0)
+			s->chunks[first[i]] = CHUNK_HOLE; /* asked for again when it is needed */
 }
 
 bool store_lack(struct store *s, int err)
@@ -187,6 +204,8 @@ int store_create(const char *dir, const struct store_shape *shape, const struct 
 		err = fail(why, "cannot be mapped", name, -errno);
 		goto unlink_file;
 	}
+	warm_up(s->map, s->place.size < STORE_CHUNK ? s->place.size : STORE_CHUNK);
+	allocate_first(s);
 	memcpy(s->map, &h, sizeof(h));
 	*out = s;
 	return 0;
