@@ -106,7 +106,8 @@ struct worker {
 	bool up_fresh; /* something was put into @up since control was woken, */
 	bool up_late;  /* or something that may wait for TELL_MS */
 	uv_timer_t tell_timer;
-	bool down_urgent; /* control's: an order was put into @down that is no matter of bookkeeping */
+	bool down_urgent; /* control's: an order was put into @down that is no matter of bookkeeping, */
+	bool down_late;   /* or one that is, since the worker was woken */
 	uint64_t orders_lost; /* control's: its own queue was full */
 	struct admit admit;
 	uint64_t verdicts[VERDICT_COUNT]; /* of the current batch */
@@ -759,6 +760,7 @@ static struct order *order_reserve(struct worker *w, enum order_type type, uint3
 		w->orders_lost++;
 		return NULL;
 	}
+	w->down_late = true;
 	w->down_urgent |= is_urgent(type) || ring_filled(&w->down) > w->down.size / 4;
 	memset(o, 0, sizeof(*o));
 	o->type = type;
@@ -869,18 +871,21 @@ int worker_arrived(struct worker *w, const union sock_addr *from, const void *pk
 	return 0;
 }
 
-void worker_kick(struct worker *w)
+bool worker_kick(struct worker *w)
 {
-	if (w->down_urgent)
+	if (w->down_urgent) {
 		wake_send(&w->wake);
+		w->down_late = false;
+	}
 	w->down_urgent = false;
+	return w->down_late;
 }
 
 void worker_flush(struct worker *w)
 {
 	if (ring_filled(&w->down))
 		wake_send(&w->wake);
-	w->down_urgent = false;
+	w->down_urgent = w->down_late = false;
 }
 
 const struct up_msg *worker_next(struct worker *w)

@@ -97,7 +97,7 @@ void worker_done(struct worker *w);
 /*
  * Orders to the worker, carried out in the order given. All return 0, or -ENOBUFS if its queue is full;
  * worker_kick() wakes it once a batch of orders is complete, if there is one that does not have time until its next
- * packet: it carries all out before it looks at that.
+ * packet: it carries all out before it looks at that. True: others are left, for worker_flush() before long.
  */
 int worker_install(struct worker *w, uint32_t slot, const struct flow *f); /* takes f->tmpl on success */
 int worker_remove(struct worker *w, uint32_t slot); /* the slot may be installed again at once */
@@ -112,7 +112,7 @@ int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_
 /* worker_arrived() - Treat a SCION packet as if it had just come from @from. */
 int worker_arrived(struct worker *w, const union sock_addr *from, const void *pkt, uint32_t len);
 int worker_reset_local(struct worker *w, uint32_t slot); /* RST into the local TUN */
-void worker_kick(struct worker *w);
+bool worker_kick(struct worker *w);
 void worker_flush(struct worker *w); /* wakes it also for orders that have time until its next packet */
 
 /* worker_flow() - The flow in a slot, for reading its stats only. */

@@ -49,9 +49,13 @@ unsigned int control_worker_of(const struct control *c, uint16_t port_a, uint16_
 
 void control_kick(struct control *c)
 {
+	bool left = false;
+
 	for (unsigned int i = 0; i < c->s.num_workers; i++)
 		if (c->workers[i]) /* else the start failed */
-			worker_kick(c->workers[i]);
+			left |= worker_kick(c->workers[i]);
+	if (left)
+		probing_wake(c); /* the tick flushes */
 }
 
 void control_flush(struct control *c)

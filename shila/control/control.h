@@ -366,7 +366,11 @@ struct control {
 	struct wake from_workers;
 	uv_poll_t contact;
 	bool contact_backlog; /* what is being read from it came while we stood still */
-	uv_timer_t tick; /* probing */
+	uv_timer_t tick; /* probing, and what else is looked at from time to time */
+	uint64_t tick_us;	     /* when that expires; 0: not yet started */
+	uint64_t tick_rest_us; /* the same without the time-outs of probes */
+	uint64_t ticked_us;    /* the last one */
+	unsigned int probes_out; /* or more: until the next tick */
 	struct wheel timers; /* of flows */
 	uv_timer_t timers_uv;
 	uint64_t timers_at;  /* when that expires, UINT64_MAX: it is not set */
@@ -715,13 +719,14 @@ void probing_request(struct control *c, const struct arrival *a, struct rd *r);
 void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid, size_t bytes);
 void probing_now(struct control *c, struct peer *p);
 void probing_look(struct control *c, struct peer *p);
-void probing_wake(struct control *c); /* flows came to a path */
+void probing_wake(struct control *c); /* something is to be done soon: flows came to a path, orders wait */
 void peer_path_free(struct peer_path *pp);
 const char *path_state_str(enum path_state s);
 
 /* ---- faults.c ---- */
 void faults_start(struct control *c);
 void faults_look(struct control *c); /* may be called often */
+uint64_t faults_due_us(struct control *c); /* how long it has time until then */
 bool faults_stood_still(const struct control *c); /* up to now: stopped, or without a CPU for seconds */
 void control_no_memory(struct control *c); /* counts it: something was given up for want of memory */
 

@@ -127,6 +127,13 @@ bool faults_stood_still(const struct control *c)
 	return uv_now(c->loop) - c->faults.looked_ms > STILL_MS;
 }
 
+uint64_t faults_due_us(struct control *c)
+{
+	uint64_t ago_ms = control_now_ms(c) - c->faults.looked_ms;
+
+	return ago_ms < LOOK_MS ? (LOOK_MS - ago_ms) * 1000 : 0;
+}
+
 void faults_look(struct control *c)
 {
 	uint64_t now_ms = control_now_ms(c);

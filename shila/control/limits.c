@@ -270,7 +270,8 @@ void limits_count(struct ctl_flow *f)
 	if (f->state == FLOW_OPENING)
 		now |= COUNTED_OPENING;
 	if (!(f->counted & COUNTED_PEER)) {
-		f->peer->flows++;
+		if (!f->peer->flows++)
+			probing_wake(f->control); /* its paths are looked at more often */
 		limits_peer_busy(f->control, f->peer);
 	}
 	set_counted(f, now | COUNTED_PEER);

@@ -20,7 +20,9 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 		return;
 	if (old) {
 		DL_DELETE2(old->on, f, path_prev, path_next);
-		old->flows--; /* if it is gone, the next tick frees it: callers may be walking over it */
+		/* If it is gone, the next tick frees it: callers may be walking over it. */
+		if (!--old->flows && old->gone)
+			probing_wake(f->control);
 	}
 	f->path = pp;
 	if (!pp)

@@ -59,6 +59,7 @@ struct peer_path *peer_path_new(struct control *c, struct peer *p, struct path *
 	pp->peer = p;
 	pp->path = path_get(path);
 	pp->tmpl = t;
+	probing_wake(c);
 	return pp;
 }
 

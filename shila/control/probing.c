@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS		   20
-#define TICK_IDLE_MS	   500 /* while no peer has flows and no probe is out */
+#define TICK_US		   20000 /* what is due closer together is done together */
 #define PROBE_USED_US	   100000
 #define PROBE_IDLE_US	   2000000
 #define PROBE_QUIET_US	   30000000 /* a peer without flows */
@@ -147,6 +146,7 @@ static bool heard_since(struct control *c, const struct peer_path *pp, uint64_t 
 static void missed(struct control *c, struct peer_path *pp)
 {
 	pp->probe_id = 0;
+	c->probes_out -= !!c->probes_out;
 	pp->good = 0;
 	/* What came proves one direction only: it excuses some probes that were lost, not all of them. */
 	if (pp->excused < PROBE_EXCUSED && heard_since(c, pp, pp->probe_sent_us)) {
@@ -208,6 +208,7 @@ static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
 	/* Who may not know either whether the path is up may send a reply and a probe of its own. */
 	if (pp->state != PATH_STATE_UP)
 		len = 2 * FRAME_PROBE_LEN + pp->tmpl->len;
+	c->probes_out++;
 	pp->probe_id = p.id;
 	pp->probe_sent_us = now_us;
 	if (++pp->sent > WINDOW) {
@@ -228,47 +229,98 @@ static uint64_t interval_us(const struct peer_path *pp)
 	return pp->flows ? PROBE_USED_US : PROBE_IDLE_US;
 }
 
+/* The interval may have become shorter since the last one: an idle path that carries a flow now. */
+static uint64_t probe_at_us(const struct peer_path *pp)
+{
+	return min_u64(pp->next_probe_us, pp->probe_sent_us + interval_us(pp));
+}
+
+/* ---- when ---- */
+
+static void on_tick(uv_timer_t *t);
+
+/* Things that are due within TICK_US of each other share a tick: its cost grows with the number of paths. */
+static void arm(struct control *c, uint64_t at_us)
+{
+	uint64_t first_us = c->ticked_us + TICK_US, at_ms, now_ms;
+
+	if (c->stopping)
+		return;
+	if (at_us < first_us)
+		at_us = first_us;
+	c->tick_us = at_us;
+	uv_update_time(c->loop);
+	now_ms = control_now_ms(c);
+	at_ms = (at_us + 999) / 1000; /* not too early: then it would have to come again */
+	uv_timer_start(&c->tick, on_tick, at_ms > now_ms ? at_ms - now_ms : 0, 0);
+}
+
+static void arm_before(struct control *c, uint64_t at_us)
+{
+	c->tick_rest_us = min_u64(c->tick_rest_us, at_us);
+	if (at_us < c->tick_us)
+		arm(c, at_us);
+}
+
+/* An answer came: after the last one that was waited for nothing is due before the next probe. */
+static void arm_after(struct control *c, const struct peer_path *pp)
+{
+	arm_before(c, probe_at_us(pp));
+	if (pp->peer->regroup_us)
+		arm_before(c, pp->peer->regroup_us);
+	if (c->probes_out && !--c->probes_out && c->tick_rest_us > c->tick_us)
+		arm(c, c->tick_rest_us);
+}
+
+static void tick_path(struct control *c, struct peer_path *pp, uint64_t now_us, unsigned int *budget)
+{
+	if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
+		missed(c, pp);
+	if (!pp->probe_id && *budget && now_us >= probe_at_us(pp)) {
+		pp->next_probe_us = now_us + interval_us(pp);
+		send_probe(c, pp, now_us);
+		--*budget;
+	}
+}
+
 static void on_tick(uv_timer_t *t)
 {
 	struct control *c = t->data;
-	uint64_t now_us = control_now_us();
-	unsigned int budget = PROBE_BURST;
-	bool busy = false;
+	uint64_t now_us = control_now_us(), at_us = UINT64_MAX;
+	unsigned int budget = PROBE_BURST, out = 0;
 	struct peer *p, *next;
 
+	c->ticked_us = now_us;
+	c->tick_us = c->tick_rest_us = UINT64_MAX; /* what follows may make something due */
 	HASH_ITER(hh, c->peers, p, next) {
-		busy |= p->flows && p->paths;
 		if (p->regroup_us && now_us >= p->regroup_us)
 			regroup(p);
+		if (p->regroup_us)
+			arm_before(c, p->regroup_us);
 		for (struct peer_path *pp = p->paths, *pp_next; pp; pp = pp_next) {
 			pp_next = pp->next;
 			if (pp->gone && !pp->flows) {
 				peer_path_free(pp);
 				continue;
 			}
-			if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
-				missed(c, pp);
-			/* The interval may have become shorter since: an idle path that carries a flow now. */
-			if (!pp->probe_id && budget &&
-			    (now_us >= pp->next_probe_us || now_us - pp->probe_sent_us >= interval_us(pp))) {
-				pp->next_probe_us = now_us + interval_us(pp);
-				send_probe(c, pp, now_us);
-				budget--;
-			}
-			busy |= pp->probe_id != 0;
+			tick_path(c, pp, now_us, &budget);
+			c->tick_rest_us = min_u64(c->tick_rest_us, probe_at_us(pp));
+			at_us = min_u64(at_us, pp->probe_id ? pp->probe_sent_us + timeout_us(pp) + 1 : probe_at_us(pp));
+			out += !!pp->probe_id;
 		}
 	}
+	c->probes_out = out;
 	keeping_tick(c);
 	faults_look(c);
-	uv_timer_start(t, on_tick, busy ? TICK_MS : TICK_IDLE_MS, 0);
 	control_flush(c);
+	arm_before(c, now_us + faults_due_us(c));
+	if (at_us < c->tick_us)
+		arm(c, at_us);
 }
 
-/* Something is to be probed soon: an idle tick is too slow. */
 void probing_wake(struct control *c)
 {
-	if (!c->stopping && uv_timer_get_due_in(&c->tick) > TICK_MS)
-		uv_timer_start(&c->tick, on_tick, TICK_MS, 0);
+	arm_before(c, control_now_us() + TICK_US);
 }
 
 void probing_now(struct control *c, struct peer *p)
@@ -303,7 +355,7 @@ void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid, size_t byt
 			if (!path_has_interface(pp->path, ia, ifid) || pp->state == PATH_STATE_DOWN)
 				continue;
 			/* One probe a tick at most, however many hints come, and not more bytes than the hint has. */
-			if (!pp->probe_id && pp->tmpl && now_us - pp->probe_sent_us > TICK_MS * 1000 &&
+			if (!pp->probe_id && pp->tmpl && now_us - pp->probe_sent_us > TICK_US &&
 			    bytes >= pp->tmpl->len + 2u * FRAME_PROBE_LEN + pp->tmpl->len) {
 				bytes -= pp->tmpl->len + 2u * FRAME_PROBE_LEN + pp->tmpl->len;
 				send_probe(c, pp, now_us);
@@ -365,6 +417,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 		pp->probe_id = 0;
 		peer_heard(p);
 		answered(pp, control_now_us() - reply.sent_us);
+		arm_after(c, pp);
 		if ((!p->num_workers || p->ask_boot_id) && p->configured)
 			peer_hello(c, p);
 		return;
@@ -376,7 +429,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 
 void probing_start(struct control *c)
 {
-	uv_timer_start(&c->tick, on_tick, TICK_MS, 0);
+	arm(c, control_now_us() + TICK_US);
 }
 
 void probing_stop(struct control *c)

@@ -179,9 +179,10 @@ void worker_flush(struct worker *w)
 	(void)w;
 }
 
-void worker_kick(struct worker *w)
+bool worker_kick(struct worker *w)
 {
 	(void)w;
+	return false;
 }
 
 const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot)
