@@ -74,8 +74,11 @@ void index_remove(struct name_index *x, const struct ctl_flow *f)
 {
 	uint32_t hash = hash_of(x, f), entry = entry_of(f, hash), hole = hash & x->mask;
 
-	while (x->entries[hole] != entry)
+	while (x->entries[hole] != entry) {
+		if (!x->entries[hole])
+			return; /* it is not there */
 		hole = (hole + 1) & x->mask;
+	}
 	/* What follows and may stand here does: then nothing stands behind a gap. */
 	for (uint32_t at = (hole + 1) & x->mask; x->entries[at]; at = (at + 1) & x->mask) {
 		uint32_t home = hash_of(x, flow_of(f->control, x->entries[at])) & x->mask;
