@@ -144,7 +144,7 @@ static bool bare_data_ack(const struct option *o)
 
 static bool data_ack_follows(const struct option *newer, const struct option *older)
 {
-	if (newer->p[3] != older->p[3] || !bare_data_ack(newer) || !bare_data_ack(older))
+	if (!bare_data_ack(newer) || !bare_data_ack(older) || newer->p[3] != older->p[3])
 		return false;
 	if (newer->len == 8)
 		return (int32_t)(get_be32(newer->p + 4) - get_be32(older->p + 4)) >= 0;

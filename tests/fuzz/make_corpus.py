@@ -93,6 +93,7 @@ OPTIONS = {
     'join_syn_ack': bytes.fromhex('1e101000f0887d55805502e13c2b3181'), 'fast_open': bytes.fromhex('22020101'),
     'join_ack': bytes.fromhex('1e181000a5a2277fd88c1392c6255784f63aae7ee01647cf'),
     'fast_open_experiment': bytes.fromhex('020405b4fe04f989'),
+    'mptcp_short': 38 * b'\x01' + b'\x1e\x02', 'dss_short': 37 * b'\x01' + b'\x1e\x03\x20',  # to the last byte
 }
 for name, options in OPTIONS.items():
     write('tcp_options', name, options)

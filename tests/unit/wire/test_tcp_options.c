@@ -288,6 +288,8 @@ static void test_supersede(void)
 		{"other places", 12, {8, 10, 0, 0, 0, 2, 0, 0, 0, 2, 1, 1}, {TS(1, 1)}, false},
 		{"unknown", 4, {77, 4}, {77, 4}, false},
 		{"over the end", 4, {8, 10, 0, 0}, {8, 10, 0, 0}, false},
+		{"MPTCP without a subtype", 2, {30, 2}, {30, 2}, false},
+		{"MPTCP without flags", 3, {30, 3, 0x20}, {30, 3, 0x20}, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
