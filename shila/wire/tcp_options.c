@@ -17,7 +17,8 @@ enum {
 	EXPERIMENT_FAST_OPEN = 0xf989, /* RFC 7413 before it had a number of its own */
 };
 
-enum { SUBTYPE_CAPABLE = 0, SUBTYPE_JOIN = 1 };
+enum { SUBTYPE_CAPABLE = 0, SUBTYPE_JOIN = 1, SUBTYPE_DSS = 2 };
+enum { DSS_ACK = 0x01, DSS_ACK_8 = 0x02, DSS_FLAGS = 0x1f };
 
 struct option {
 	uint8_t kind;
@@ -130,6 +131,26 @@ bool tcp_options_clamp_mss(uint8_t *opts, size_t len, uint16_t mss)
 	return changed;
 }
 
+/* A data ACK and nothing else: no mapping, no DATA_FIN, nothing that might be new. */
+static bool bare_data_ack(const struct option *o)
+{
+	uint8_t flags;
+
+	if (o->len < 8 || o->p[2] >> 4 != SUBTYPE_DSS)
+		return false;
+	flags = o->p[3] & DSS_FLAGS;
+	return flags == DSS_ACK ? o->len == 8 : flags == (DSS_ACK | DSS_ACK_8) && o->len == 12;
+}
+
+static bool data_ack_follows(const struct option *newer, const struct option *older)
+{
+	if (!bare_data_ack(newer) || !bare_data_ack(older) || newer->p[3] != older->p[3])
+		return false;
+	if (newer->len == 8)
+		return (int32_t)(get_be32(newer->p + 4) - get_be32(older->p + 4)) >= 0;
+	return (int64_t)(get_be64(newer->p + 4) - get_be64(older->p + 4)) >= 0;
+}
+
 bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t len)
 {
 	size_t left = len, older_left = len;
@@ -139,7 +160,7 @@ bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t le
 	while ((more = next_option(&newer, &left, &a)) > 0) {
 		if (next_option(&older, &older_left, &b) <= 0 || a.kind != b.kind || a.len != b.len || left != older_left)
 			return false;
-		if (a.kind != OPT_TIMESTAMPS)
+		if (a.kind == OPT_MPTCP ? !data_ack_follows(&a, &b) : a.kind != OPT_TIMESTAMPS)
 			return false;
 	}
 	return !more && !next_option(&older, &older_left, &b);

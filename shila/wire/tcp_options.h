@@ -48,8 +48,7 @@ bool tcp_options_clamp_mss(uint8_t *opts, size_t len, uint16_t mss);
 
 /**
  * tcp_options_supersede() - Whether a bare ACK with options @newer says all that the one before it, with @older,
- * said: only padding and timestamps, in equal places. Not with MPTCP: with data ACKs left out, some connections of many did not
- * come to their end.
+ * said: only padding, timestamps and MPTCP data ACKs (DSS without a mapping), in equal places, none going back.
  * @len: of both
  */
 bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t len);
