@@ -451,7 +451,7 @@ def run(plan):
                 meson(counts, "build-fuzz", ["--suite", "fuzz"], 2, "libfuzzer")
             elif part == "tsan":
                 files = [(os.path.join(TESTS, "system", name.split(".")[0] + ".py"), [name]) for name in TSAN_TESTS]
-                run_files(counts, files, JOBS, "all", {"SHILA_BUILD": "build-tsan"}, "tsan ", MODULE_TIMEOUT_S)
+                run_files(counts, files, 1, "all", {"SHILA_BUILD": "build-tsan"}, "tsan ", MODULE_TIMEOUT_S)
             else:
                 python_part(counts, part, [])
         if plan.meson:
