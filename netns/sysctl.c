@@ -131,34 +131,44 @@ static void use_kernel_path_manager(const struct netns *ns)
 }
 
 /*
- * Let TCP buffers grow to at least @max, keeping what is larger.
+ * TCP buffers start with at least @start bytes and grow to at least @max; what is larger stays.
  *
  * An MPTCP receiver holds what overtakes on the fast paths until the slowest has delivered: sum of
  * the rates times the longest RTT, twice for a lost segment that is sent again, twice again because
  * the kernel counts its overhead. 3 x 40 Mbit/s at 200 ms: 12 MB. A sender needs this per subflow:
- * 40 Mbit/s at 300 ms: 6 MB. These are limits of auto-tuning, no connection gets them at once;
- * larger send buffers mean more queued in a subflow when it dies so not more.
+ * 40 Mbit/s at 300 ms: 6 MB; larger send buffers mean more queued in a subflow when it dies so not more.
+ *
+ * Receive buffers start at what they may grow to: when what overtook fills the buffer of an MPTCP
+ * connection, Linux (6.18) takes nothing more from its subflows, not even the data that all wait for, and the
+ * connection stands still for good. It grows only with what the program reads, so never again then. So
+ * it holds from the start more than a sender's buffer can have on the way. A limit: nobody gets it at once.
  */
-static void raise_buffers(const struct netns *ns, const char *path, unsigned int max)
+static void raise_buffers(const struct netns *ns, const char *path, unsigned int start, unsigned int max)
 {
-	unsigned int low, start, high;
+	unsigned int low, was_start, was_max;
 	char value[64];
 
 	if (netns_sysctl_get(ns, path, value, sizeof(value)) < 0 ||
-	    sscanf(value, "%u %u %u", &low, &start, &high) != 3) {
+	    sscanf(value, "%u %u %u", &low, &was_start, &was_max) != 3) {
 		log_warn("namespace '%s': cannot read %s", ns->name, path);
 		return;
 	}
-	if (high >= max)
+	if (was_max >= max && was_start >= start)
 		return;
-	snprintf(value, sizeof(value), "%u %u %u", low, start, max);
+	snprintf(value, sizeof(value), "%u %u %u", low, start > was_start ? start : was_start,
+		 max > was_max ? max : was_max);
 	if (netns_sysctl(ns, path, value) < 0)
-		log_warn("namespace '%s': cannot raise %s to %u bytes: long paths are not filled",
+		log_warn("namespace '%s': cannot raise %s to %u bytes: long paths are not filled, and MPTCP may "
+			 "stand still when much is lost",
 			 ns->name, path, max);
 }
 
 /* 8 is the most that kernels allow, and the default of 2 also limits what a server accepts. */
 #define MPTCP_SUBFLOWS 8
+
+/* Bytes, with the kernel's overhead. */
+#define RECEIVE_BUFFER (16 << 20)
+#define SEND_BUFFER    (6 << 20)
 
 void netns_warn(const struct netns *ns)
 {
@@ -179,8 +189,8 @@ int netns_prepare(const struct netns *ns, char *why)
 	if (netns_sysctl_get(ns, "net/ipv6/conf/all/disable_ipv6", value, sizeof(value)) == 0)
 		apply(ns, settings_ipv6, sizeof(settings_ipv6) / sizeof(settings_ipv6[0]));
 	use_kernel_path_manager(ns);
-	raise_buffers(ns, "net/ipv4/tcp_rmem", 16 << 20);
-	raise_buffers(ns, "net/ipv4/tcp_wmem", 6 << 20);
+	raise_buffers(ns, "net/ipv4/tcp_rmem", RECEIVE_BUFFER, RECEIVE_BUFFER);
+	raise_buffers(ns, "net/ipv4/tcp_wmem", 0, SEND_BUFFER);
 	err = netns_lo_up(ns, why);
 	if (err < 0)
 		return err;

@@ -3,6 +3,7 @@
 
 #include "shila/wire/checksum.h"
 #include "shila/wire/inet.h"
+#include "shila/wire/tcp_options.h"
 
 #include <string.h>
 
@@ -209,6 +210,8 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 		return VERDICT_CONTROL; /* parked */
 	if (!checksum_fine(train, &ip))
 		return VERDICT_TUN_CHECKSUM;
+	if (len)
+		tcp_options_detach_data_fin(train->pkt + ip.l4_off + tcp.hdr_len - tcp.opts_len, tcp.opts_len);
 	return send_tcp(f, train, &tcp, train->pkt + ip.l4_off + tcp.hdr_len, len, ip.traffic_class,
 			now_ms, batch);
 }

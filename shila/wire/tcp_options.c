@@ -18,7 +18,7 @@ enum {
 };
 
 enum { SUBTYPE_CAPABLE = 0, SUBTYPE_JOIN = 1, SUBTYPE_DSS = 2 };
-enum { DSS_ACK = 0x01, DSS_ACK_8 = 0x02, DSS_FLAGS = 0x1f };
+enum { DSS_ACK = 0x01, DSS_ACK_8 = 0x02, DSS_MAP = 0x04, DSS_SEQ_8 = 0x08, DSS_FIN = 0x10, DSS_FLAGS = 0x1f };
 
 struct option {
 	uint8_t kind;
@@ -129,6 +129,32 @@ bool tcp_options_clamp_mss(uint8_t *opts, size_t len, uint16_t mss)
 		changed = true;
 	}
 	return changed;
+}
+
+bool tcp_options_detach_data_fin(uint8_t *opts, size_t len)
+{
+	const uint8_t *p = opts;
+	struct option o;
+
+	while (next_option(&p, &len, &o) > 0) {
+		uint8_t *dss = opts + (o.p - opts), flags;
+		size_t want = 4 + 6; /* subflow sequence number and data length */
+
+		if (o.kind != OPT_MPTCP || o.len < 4 || o.p[2] >> 4 != SUBTYPE_DSS)
+			continue;
+		flags = o.p[3];
+		if (!(flags & DSS_FIN) || !(flags & DSS_MAP))
+			return false;
+		if (flags & DSS_ACK)
+			want += flags & DSS_ACK_8 ? 8 : 4;
+		want += flags & DSS_SEQ_8 ? 8 : 4;
+		if (o.len != want || get_be16(dss + want - 2) < 2)
+			return false;
+		dss[3] = flags & (uint8_t)~DSS_FIN;
+		put_be16(dss + want - 2, (uint16_t)(get_be16(dss + want - 2) - 1)); /* the DATA_FIN had counted */
+		return true;
+	}
+	return false;
 }
 
 /* A data ACK and nothing else: no mapping, no DATA_FIN, nothing that might be new. */

@@ -47,6 +47,17 @@ int tcp_options_parse(const uint8_t *opts, size_t len, struct tcp_options *out);
 bool tcp_options_clamp_mss(uint8_t *opts, size_t len, uint16_t mss);
 
 /**
+ * tcp_options_detach_data_fin() - Take the DATA_FIN off the mapping of a segment with data, in place.
+ *
+ * Linux repeats a DATA_FIN in ACKs of its own until it is acknowledged. One that comes with a mapping whose
+ * data is there already (a segment sent again) stops a Linux receiver: it notes the DATA_FIN, drops the data
+ * and with them the only cause to look at the note, and takes each further DATA_FIN for a repetition (seen on
+ * 6.18). A mapping with a checksum stays as it is.
+ * Return: true if it was changed.
+ */
+bool tcp_options_detach_data_fin(uint8_t *opts, size_t len);
+
+/**
  * tcp_options_supersede() - Whether a bare ACK with options @newer says all that the one before it, with @older,
  * said: only padding, timestamps and MPTCP data ACKs (DSS without a mapping), in equal places, none going back.
  * @len: of both

@@ -28,6 +28,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* What supersedes itself is well-formed; nothing with a mapping or of unknown kind does. */
 	if (tcp_options_supersede(opts, opts, size))
 		MUST(!err && a.mptcp == MPTCP_NONE && !a.mss && !a.fast_open);
+	/* Two bytes of length and one of flags, once. */
+	memcpy(opts, data, size);
+	if (tcp_options_detach_data_fin(opts, size)) {
+		changed = 0;
+		for (size_t i = 0; i < size; i++)
+			changed += opts[i] != data[i];
+		MUST(changed >= 2 && changed <= 3 && !tcp_options_detach_data_fin(opts, size));
+	} else {
+		MUST(!memcmp(opts, data, size));
+	}
 	if (err)
 		return 0;
 	MUST(b.mss <= 1200 && (b.mss == a.mss || (clamped && a.mss > 1200 && b.mss == 1200)));

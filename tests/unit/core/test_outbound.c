@@ -162,6 +162,32 @@ static void test_flags(void)
 	finish();
 }
 
+/* Linux repeats DATA_FIN in ACKs, and with data it may hang a receiver that has them. */
+static void test_data_fin(void)
+{
+	static const uint8_t fin[20] = { 30, 18, 0x20, 0x15, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 9, 0xc5, 1, 1 };
+	static const uint8_t without[20] = { 30, 18, 0x20, 0x05, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 9, 0xc4, 1, 1 };
+	struct pair p = begin(false, 1472);
+
+	for (uint32_t len = 0; len <= 2500; len += 2500) {
+		struct tcp_build b = { .seq = 1, .flags = TCP_ACK, .data = data, .len = len, .opts = fin, .opts_len = 20 };
+		struct train t = tcp_train(buf, p.c, b, 1000);
+		struct scion_pkt pkt;
+		struct frame_hdr h;
+		struct rd r;
+
+		end_forget(cli);
+		CHECK("it passes", out(&t) == VERDICT_PASS && cli->num_sent == (len ? 3 : 1) && !cli->bad_msgs);
+		for (unsigned int k = 0; k < cli->num_sent; k++) {
+			struct thin_tcp thin = sent(k, &pkt, &h, &r);
+
+			CHECK(len ? "no DATA_FIN with data" : "the ACK has it", !r.bad && thin.opts_len == 20 &&
+			      !memcmp(thin.opts, len ? without : fin, 20));
+		}
+	}
+	finish();
+}
+
 /* Room for one segment less than a train needs, wherever in it that is. */
 static void test_flush_in_mid_train(void)
 {
@@ -416,6 +442,7 @@ static void test_datagram_runs(void)
 const struct unit_test unit_tests[] = {
 	{ "splitting", test_split },
 	{ "flags of pieces", test_flags },
+	{ "DATA_FIN goes by itself", test_data_fin },
 	{ "flush in mid train", test_flush_in_mid_train },
 	{ "messages", test_messages },
 	{ "verdicts", test_verdicts },

@@ -296,10 +296,47 @@ static void test_supersede(void)
 		CHECK(rows[i].why, tcp_options_supersede(rows[i].newer, rows[i].older, rows[i].len) == rows[i].yes);
 }
 
+static void test_detach_data_fin(void)
+{
+	static const struct {
+		const char *why;
+		uint8_t len;
+		uint8_t before[40], after[40];
+		bool changed;
+	} rows[] = {
+		{"both of 8 bytes, behind timestamps", 40,
+		 {TS(1, 1), 30, 26, 0x20, 0x1f, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3, 0x35, 0x00},
+		 {TS(1, 1), 30, 26, 0x20, 0x0f, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3, 0x34, 0xff}, true},
+		{"both of 4 bytes", 20, {30, 18, 0x20, 0x15, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 2},
+		 {30, 18, 0x20, 0x05, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 1}, true},
+		{"no data ACK", 16, {30, 14, 0x20, 0x14, 0, 0, 0, 2, 0, 0, 0, 3, 1, 0}, {30, 14, 0x20, 0x04, 0, 0, 0, 2, 0, 0, 0, 3, 0, 255}, true},
+		{"with a checksum", 20, {30, 20, 0x20, 0x15, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 2, 9, 9},
+		 {30, 20, 0x20, 0x15, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 2, 9, 9}, false},
+		{"DATA_FIN alone", 20, {30, 18, 0x20, 0x15, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1},
+		 {30, 18, 0x20, 0x15, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1}, false},
+		{"no DATA_FIN", 20, {30, 18, 0x20, 0x05, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 2},
+		 {30, 18, 0x20, 0x05, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 2}, false},
+		{"no mapping", 8, {30, 8, 0x20, 0x11, 0, 0, 0, 2}, {30, 8, 0x20, 0x11, 0, 0, 0, 2}, false},
+		{"another subtype", 8, {30, 8, 0x30, 0x1f, 0, 0, 0, 2}, {30, 8, 0x30, 0x1f, 0, 0, 0, 2}, false},
+		{"over the end", 4, {30, 26, 0x20, 0x1f}, {30, 26, 0x20, 0x1f}, false},
+		{"without flags", 3, {30, 3, 0x20}, {30, 3, 0x20}, false},
+		{"none", 0, {0}, {0}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		uint8_t opts[40];
+
+		memcpy(opts, rows[i].before, 40);
+		CHECK(rows[i].why, tcp_options_detach_data_fin(opts, rows[i].len) == rows[i].changed);
+		CHECK(rows[i].why, !memcmp(opts, rows[i].after, 40));
+	}
+}
+
 const struct unit_test unit_tests[] = {
 	{"MP_CAPABLE", test_capable},    {"MP_JOIN", test_join},
 	{"neither of them", test_other}, {"MSS and fast open", test_plain},
 	{"malformed", test_bad},         {"MSS clamped", test_clamp},
 	{"tokens", test_token},          {"ACKs that say all of the one before", test_supersede},
+	{"DATA_FIN off a mapping", test_detach_data_fin},
 	{0},
 };
