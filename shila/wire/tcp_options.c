@@ -17,6 +17,8 @@ enum {
 	EXPERIMENT_FAST_OPEN = 0xf989, /* RFC 7413 before it had a number of its own */
 };
 
+#define TIMESTAMPS_OF_LINUX 0x0101080au /* two NOPs before them */
+
 enum { SUBTYPE_CAPABLE = 0, SUBTYPE_JOIN = 1, SUBTYPE_DSS = 2 };
 enum { DSS_ACK = 0x01, DSS_ACK_8 = 0x02, DSS_MAP = 0x04, DSS_SEQ_8 = 0x08, DSS_FIN = 0x10, DSS_FLAGS = 0x1f };
 
@@ -136,6 +138,10 @@ bool tcp_options_detach_data_fin(uint8_t *opts, size_t len)
 	const uint8_t *p = opts;
 	struct option o;
 
+	if (len >= 12 && get_be32(opts) == TIMESTAMPS_OF_LINUX) { /* asked for every train */
+		p += 12;
+		len -= 12;
+	}
 	while (next_option(&p, &len, &o) > 0) {
 		uint8_t *dss = opts + (o.p - opts), flags;
 		size_t want = 4 + 6; /* subflow sequence number and data length */
