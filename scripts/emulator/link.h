@@ -26,6 +26,9 @@
 #define LINK_QUEUE_NS	     50000000	 /* default queue limit, as that of the shaped veths of the lab */
 #define LINK_REORDER_BY_NS   5000000	 /* default: how long a packet is held back for others to overtake it */
 #define LINK_MAX_DELAY_NS    60000000000 /* of any time here */
+#define LINK_MIN_RATE	     1000
+#define LINK_MAX_RATE	     1000000000000
+#define LINK_MAX_QUEUE_BYTES (1u << 30)
 
 enum link_cut {
 	LINK_CUT_NONE,
@@ -39,7 +42,7 @@ struct link_props {
 	uint64_t rate_bit_s; /* 0: unlimited; counts parcel_wire_bytes() */
 	uint64_t queue_bytes; /* what may wait for the rate; 0: @queue_ns counts */
 	uint64_t queue_ns;    /* the same as time; 0: LINK_QUEUE_NS */
-	uint64_t delay_ns;
+	uint64_t delay_ns; /* when it gets less, packets wait for those that are inside already */
 	uint64_t jitter_ns; /* delay -+ this, uniform, a new value every 2 * jitter; order is kept */
 	double loss;
 	double burst_start; /* Gilbert-Elliott: good to bad, per packet ... */
@@ -91,7 +94,8 @@ struct link_lane {
 	uint64_t seed, origin_ns;
 	struct link_rng random, burst, reorder, duplicate; /* one each, so that one property does not change another */
 	bool in_burst;
-	uint64_t busy_until_ns; /* the last byte of all that waits has left */
+	uint64_t busy_until_ns; /* the last byte of all that waits has left ... */
+	uint64_t busy_rest;	/* ... and this / rate_bit_s of a nanosecond later */
 	uint64_t last_due_ns;
 	uint64_t next_order;
 	struct parcel *line, **line_end; /* in order of time */
@@ -119,6 +123,9 @@ void link_reseed(struct link_lane *lane, uint64_t seed, uint64_t now_ns);
 
 /* link_enqueue() - Takes @p: it is in the lane, or lost and counted. */
 void link_enqueue(struct link_lane *lane, struct parcel *p, uint64_t now_ns);
+
+/* link_refuse() - Counts @p (borrowed) as lost for lack of memory. */
+void link_refuse(struct link_lane *lane, const struct parcel *p);
 
 /* link_dequeue() - The next one that is due, given to the caller (parcel_put()); NULL: none now. */
 struct parcel *link_dequeue(struct link_lane *lane, uint64_t now_ns);

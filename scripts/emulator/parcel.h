@@ -9,7 +9,7 @@
 /*
  * What goes through links: a packet, or a train of packets of one flow (UDP segmentation). All packets of a train
  * carry @seg bytes of payload, the last one maybe less. Its headers are there once, in front, or not at all when it
- * came from a UDP socket; what they take on the wire is in @overhead then.
+ * came from a UDP socket; what they take on the wire is in @overhead then. What is not UDP is nothing but header.
  *
  * Parcels come from a pool that is reserved at the start, in three sizes; memory is touched when it is first used.
  */
@@ -23,12 +23,13 @@ struct parcel {
 	uint8_t *data;
 	uint32_t room; /* bytes at @data */
 	uint32_t len;  /* bytes at @data that count: @hdr_len and payload */
-	uint16_t hdr_len; /* IP and UDP header at @data, repeated for each packet of a train; 0: only payload */
-	uint16_t seg;	  /* payload bytes of each packet but the last; 0: one packet of whatever kind */
+	uint16_t hdr_len;  /* IP and UDP header at @data, repeated for each packet of a train; 0: only payload */
+	uint16_t seg;	   /* payload bytes of each packet but the last; 0: one packet of whatever kind */
 	uint16_t overhead; /* bytes that each packet has on the wire beyond what is at @data (14 of Ethernet ...) */
-	bool csum_missing; /* the UDP checksum at @data is that of the pseudo-header only */
-	uint8_t size_class; /* of the pool */
-	uint16_t tag;	    /* the owner's: where from, where to */
+	uint16_t csum_start;  /* if not 0: a checksum from here to the end of each packet is still to be made ... */
+	uint16_t csum_offset; /* ... where so many bytes on the sum of the pseudo-header is (a train has UDP's: 6) */
+	uint8_t size_class;   /* of the pool */
+	uint16_t tag;	      /* the owner's: where from, where to */
 };
 
 struct parcel_pool;
@@ -40,6 +41,8 @@ void parcel_pool_free(struct parcel_pool *pool);
 /* parcel_get() - An empty one with room for @len bytes; NULL if the pool is used up or no size is so large. */
 struct parcel *parcel_get(struct parcel_pool *pool, uint32_t len);
 void parcel_put(struct parcel_pool *pool, struct parcel *p);
+/* parcel_pool_used() - Bytes of the pool that were ever in use. */
+size_t parcel_pool_used(const struct parcel_pool *pool);
 
 /**
  * parcel_shrink() - What shall lie in a link for a while, in the smallest size that holds it.
