@@ -10,41 +10,19 @@
  * it sends a few that do not count and waits a second, for whatever has to be set up on the way. The receiver has room
  * for what comes in bursts and runs until SIGTERM. Both end with one line of JSON.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
+#include "tests/tools/common.h"
+
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH	    64
 #define MAX_BYTES   1400
 #define ROOM	    (32 << 20)
-#define NS	    1000000000ull
 #define WARM_UP	    5
 #define WARM_UP_US  200000
 #define COUNTS	    1 /* first byte */
 
 static volatile sig_atomic_t stop;
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "datagrams: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void on_signal(int number)
 {
@@ -81,7 +59,7 @@ static void receive(uint16_t port)
 		}
 	}
 	printf("{\"received\": %llu, \"seconds\": %.3f}\n", (unsigned long long)received,
-	       (double)(last - first) / (double)NS);
+	       (double)(last - first) / (double)NS_PER_S);
 }
 
 static void send_at_rate(int fd, uint32_t rate, double seconds, uint32_t size, uint32_t every_us)
@@ -101,7 +79,7 @@ static void send_at_rate(int fd, uint32_t rate, double seconds, uint32_t size, u
 	bytes[0] = COUNTS;
 	start = next = now_ns();
 	while (!stop && sent + failed < all) {
-		uint64_t due = (now_ns() - start) * rate / NS;
+		uint64_t due = (now_ns() - start) * rate / NS_PER_S;
 		struct timespec t;
 
 		due = due < all ? due : all;
@@ -115,12 +93,12 @@ static void send_at_rate(int fd, uint32_t rate, double seconds, uint32_t size, u
 				failed++;
 		}
 		next += every_us * 1000ull;
-		t = (struct timespec){ (time_t)(next / NS), (long)(next % NS) };
+		t = (struct timespec){ (time_t)(next / NS_PER_S), (long)(next % NS_PER_S) };
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 	}
 	done_ns = now_ns() - start;
 	printf("{\"sent\": %llu, \"failed\": %llu, \"seconds\": %.3f}\n", (unsigned long long)sent,
-	       (unsigned long long)failed, (double)done_ns / (double)NS);
+	       (unsigned long long)failed, (double)done_ns / (double)NS_PER_S);
 }
 
 static void usage(void)

@@ -15,15 +15,7 @@
  * Prints how many went to the ports and how many to the sink, and CLOCK_MONOTONIC in ms when it began. IPv4, path
  * type Empty, ISD-AS with a decimal AS number.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
+#include "tests/tools/common.h"
 
 #define BATCH	    64
 #define MAX_PACKET  512
@@ -171,14 +163,6 @@ static size_t random_packet(uint8_t *p, const struct addr *src, const struct add
 		p[FRAME_AT + 20] = 0x50;
 		return wrap(p, 60, src, dst, sport, dport);
 	}
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
 #define MAX_PORTS 8

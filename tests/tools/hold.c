@@ -9,19 +9,12 @@
  * When all are open the client prints one line of JSON. Both keep them until SIGTERM. How many that can be is up to the
  * limit of open files: for more, run more of both. MPTCP: mptcpize.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
+#include "tests/tools/common.h"
+
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_EVENTS  256
@@ -31,20 +24,6 @@
 #define DEADLINE_MS 240000
 
 static volatile sig_atomic_t stop;
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "hold: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void on_signal(int number)
 {
@@ -184,24 +163,6 @@ static void usage(void)
 	exit(2);
 }
 
-static void set_address(struct client *c, const char *host, uint16_t port)
-{
-	struct sockaddr_in *in4 = (struct sockaddr_in *)&c->address;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&c->address;
-
-	if (inet_pton(AF_INET, host, &in4->sin_addr) == 1) {
-		in4->sin_family = AF_INET;
-		in4->sin_port = htons(port);
-		c->address_len = sizeof(*in4);
-	} else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons(port);
-		c->address_len = sizeof(*in6);
-	} else {
-		usage();
-	}
-}
-
 int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_signal };
@@ -221,7 +182,9 @@ int main(int argc, char **argv)
 	}
 	if ((argc != 5 && argc != 7) || strcmp(argv[1], "client") != 0)
 		usage();
-	set_address(&c, argv[2], (uint16_t)atoi(argv[3]));
+	c.address_len = address_of(argv[2], (uint16_t)atoi(argv[3]), &c.address);
+	if (!c.address_len)
+		usage();
 	c.wanted = (uint32_t)atoi(argv[4]);
 	if (argc == 7 && !strcmp(argv[5], "--at-once"))
 		c.at_once = (uint32_t)atoi(argv[6]);

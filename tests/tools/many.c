@@ -15,22 +15,15 @@
  * --ports MIN-MAX: the client binds these ports one after another, for more connections than the
  * kernel has ephemeral ports.
  */
-#include <arpa/inet.h>
-#include <errno.h>
+#include "tests/tools/common.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef IPPROTO_MPTCP
@@ -68,14 +61,6 @@ static uint32_t begun, done, failed, wrong, now_open, most_open, mptcp, next_por
 static uint64_t bytes_got, connect_ms_max;
 static uint32_t errors[MAX_ERRNO];
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static uint8_t byte_at(uint16_t port, uint32_t at)
 {
 	return (uint8_t)(((uint32_t)port * 2654435761u + at * 40503u) >> 9);
@@ -93,12 +78,6 @@ static void set_port(struct sockaddr_storage *a, uint16_t port)
 		((struct sockaddr_in6 *)a)->sin6_port = htons(port);
 	else
 		((struct sockaddr_in *)a)->sin_port = htons(port);
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "many: %s: %s\n", what, strerror(errno));
-	exit(1);
 }
 
 static struct connection *take(int fd)

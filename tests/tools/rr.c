@@ -11,28 +11,20 @@
  * client's ports can be used again; N of them at once. The server runs until SIGTERM. The client ends with one line of
  * JSON; times are of an exchange, with --connect from connect() to the end of the connection. MPTCP: mptcpize.
  */
-#include <arpa/inet.h>
-#include <errno.h>
+#include "tests/tools/common.h"
+
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_EVENTS  256
 #define MAX_SAMPLES (1u << 23)
 #define MAX_AT_ONCE 10000
 #define MAX_FDS	    65536
-#define NS	    1000000000ull
 #define STUCK_S	    5 /* the client gives up on what takes so long after its time is over */
 
 static struct {
@@ -47,20 +39,6 @@ static volatile sig_atomic_t stop;
 static uint32_t *samples, num_samples; /* ns */
 static uint64_t exchanges, failed;
 static int last_error;
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "rr: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void on_signal(int number)
 {
@@ -152,7 +130,7 @@ static void ask(void)
 	no_delay(fd);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	before = now_ns();
-	end = before + (uint64_t)(opt.seconds * (double)NS);
+	end = before + (uint64_t)(opt.seconds * (double)NS_PER_S);
 	while (!stop && before < end) {
 		if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1 || recv(fd, &byte, 1, 0) != 1) {
 			failed++;
@@ -231,7 +209,7 @@ static void go_on(int ep, int fd)
 static double connect_often(int ep)
 {
 	struct epoll_event events[MAX_EVENTS];
-	uint64_t start = now_ns(), end = start + (uint64_t)(opt.seconds * (double)NS), over = 0;
+	uint64_t start = now_ns(), end = start + (uint64_t)(opt.seconds * (double)NS_PER_S), over = 0;
 	uint64_t in_time = 0;
 
 	while (!stop) {
@@ -245,7 +223,7 @@ static double connect_often(int ep)
 		/* Failures that come at once must not keep it here. */
 		for (uint32_t i = 0; now < end && now_open < opt.at_once && i < opt.at_once; i++)
 			begin(ep);
-		if (now >= end && (!now_open || now > end + STUCK_S * NS))
+		if (now >= end && (!now_open || now > end + STUCK_S * NS_PER_S))
 			break;
 		n = epoll_wait(ep, events, MAX_EVENTS, 100);
 		for (int i = 0; i < n; i++)
@@ -255,7 +233,7 @@ static double connect_often(int ep)
 		failed += now_open;
 		exchanges = in_time;
 	}
-	return (double)((over ? over : now_ns()) - start) / (double)NS;
+	return (double)((over ? over : now_ns()) - start) / (double)NS_PER_S;
 }
 
 /* ---- both ---- */
@@ -293,25 +271,6 @@ static void usage(void)
 	exit(2);
 }
 
-static void set_address(const char *host, const char *port)
-{
-	struct sockaddr_in *in4 = (struct sockaddr_in *)&opt.address;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&opt.address;
-	uint16_t port_be = htons((uint16_t)atoi(port));
-
-	if (inet_pton(AF_INET, host, &in4->sin_addr) == 1) {
-		in4->sin_family = AF_INET;
-		in4->sin_port = port_be;
-		opt.address_len = sizeof(*in4);
-	} else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = port_be;
-		opt.address_len = sizeof(*in6);
-	} else {
-		usage();
-	}
-}
-
 static void parse(int argc, char **argv)
 {
 	int i = 3;
@@ -320,11 +279,15 @@ static void parse(int argc, char **argv)
 		usage();
 	opt.server = !strcmp(argv[1], "server");
 	if (opt.server) {
-		set_address("::", argv[2]);
+		opt.address_len = address_of("::", (uint16_t)atoi(argv[2]), &opt.address);
+		if (!opt.address_len)
+			usage();
 	} else {
 		if (argc < 4 || strcmp(argv[1], "client") != 0)
 			usage();
-		set_address(argv[2], argv[3]);
+		opt.address_len = address_of(argv[2], (uint16_t)atoi(argv[3]), &opt.address);
+		if (!opt.address_len)
+			usage();
 		i = 4;
 	}
 	for (; i < argc; i++) {

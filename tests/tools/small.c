@@ -14,19 +14,12 @@
  *     small tcp-ping ADDRESS PORT COUNT [PAUSE_US]
  *         one byte there and back, COUNT times
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
+#include "tests/tools/common.h"
+
 #include <netinet/tcp.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef UDP_SEGMENT
@@ -40,45 +33,15 @@
 #define BATCH	  64
 #define HEAD	  8 /* number, size, what the size is a check of */
 
-static void fail(const char *what)
-{
-	fprintf(stderr, "small: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void sleep_ns(uint64_t ns)
-{
-	struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
-
-	nanosleep(&t, NULL);
-}
-
 static socklen_t address(const char *text, const char *port, struct sockaddr_storage *out)
 {
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+	socklen_t len = address_of(text, (uint16_t)atoi(port), out);
 
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)atoi(port));
-		return sizeof(*v4);
-	}
-	if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1) {
+	if (!len) {
 		fprintf(stderr, "small: %s is no address\n", text);
 		exit(1);
 	}
-	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons((uint16_t)atoi(port));
-	return sizeof(*v6);
+	return len;
 }
 
 static uint8_t pattern(uint32_t number, size_t at)
@@ -124,7 +87,7 @@ static void set_segment(int fd, int size)
 		return;
 	last = size;
 	if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)) < 0)
-		fail("UDP_SEGMENT");
+		die("UDP_SEGMENT");
 }
 
 /* One call: @segments datagrams of @size, the last one shorter if there are several. Return: how many. */
@@ -142,7 +105,7 @@ static uint32_t send_some(int fd, uint32_t number, uint16_t size, uint32_t segme
 	set_segment(fd, segments > 1 ? size : 0);
 	if (send(fd, bytes, len, 0) < 0) {
 		if (errno != ENOBUFS && errno != EAGAIN && errno != ECONNREFUSED)
-			fail("send");
+			die("send");
 		*refused += segments;
 	}
 	return segments;
@@ -162,11 +125,11 @@ static int udp_send(char **arg, int n)
 	for (char *s = strtok(arg[4], ","); s && num_sizes < MAX_SIZES; s = strtok(NULL, ","))
 		sizes[num_sizes++] = (uint16_t)atoi(s);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&to, len) < 0)
-		fail("connect");
+		die("connect");
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 	if (n > 6) {
 		number += send_some(fd, number, HEAD, 1, &refused);
-		sleep_ns(strtoull(arg[6], NULL, 0) * 1000000u);
+		sleep_until(now_ns() + strtoull(arg[6], NULL, 0) * 1000000u);
 	}
 	start = now_ns();
 	while (number < count) {
@@ -178,7 +141,7 @@ static int udp_send(char **arg, int n)
 			number += send_some(fd, number, sizes[calls % num_sizes], left < segments ? left : segments, &refused);
 			calls++;
 		}
-		sleep_ns(50000);
+		sleep_until(now_ns() + 50000);
 	}
 	printf("{\"sent\": %u, \"refused\": %lu, \"seconds\": %.3f}\n", number, refused, (double)(now_ns() - start) / 1e9);
 	return 0;
@@ -201,11 +164,11 @@ static int udp_sink(char **arg)
 	uint64_t first = 0, last = 0;
 
 	if (fd < 0 || !seen)
-		fail("socket");
+		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	if (bind(fd, (struct sockaddr *)&at, len) < 0)
-		fail("bind");
+		die("bind");
 	while (got - doubled < count) {
 		for (int i = 0; i < BATCH; i++) {
 			iov[i] = (struct iovec){ bytes[i], sizeof(bytes[i]) };
@@ -218,7 +181,7 @@ static int udp_sink(char **arg)
 			continue;
 		}
 		if (err < 0)
-			fail("recvmmsg");
+			die("recvmmsg");
 		last = now_ns();
 		if (!first)
 			first = last;
@@ -236,7 +199,7 @@ static int udp_sink(char **arg)
 			next = number >= next ? number + 1 : next;
 		}
 		if (err < BATCH / 4)
-			sleep_ns(100000); /* to read many at once: the sink is not what is measured */
+			sleep_until(now_ns() + 100000); /* to read many at once: the sink is not what is measured */
 	}
 	printf("{\"got\": %u, \"lost\": %u, \"wrong\": %u, \"doubled\": %u, \"late\": %u, \"seconds\": %.3f}\n", got,
 	       count - (got - wrong - doubled), wrong, doubled, late, (double)(last - first) / 1e9);
@@ -252,7 +215,7 @@ static int tcp_socket(int family)
 	int on = 1, fd = socket(family, SOCK_STREAM, 0);
 
 	if (fd < 0)
-		fail("socket");
+		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return fd;
@@ -267,14 +230,14 @@ static int tcp_pong(char **arg)
 	char byte[16];
 
 	if (bind(listener, (struct sockaddr *)&at, len) < 0 || listen(listener, 1) < 0)
-		fail("listen");
+		die("listen");
 	fd = accept(listener, NULL, NULL);
 	if (fd < 0)
-		fail("accept");
+		die("accept");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	while ((n = read(fd, byte, sizeof(byte))) > 0)
 		if (write(fd, byte, (size_t)n) < 0)
-			fail("write");
+			die("write");
 	return 0;
 }
 
@@ -296,17 +259,17 @@ static int tcp_ping(char **arg, int n)
 	char byte = 'x';
 
 	if (!ns || connect(fd, (struct sockaddr *)&to, len) < 0)
-		fail("connect");
+		die("connect");
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 	for (uint32_t i = 0; i < count + count / 10; i++) { /* the first tenth does not count */
 		uint64_t start = now_ns();
 
 		if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1)
-			fail("ping");
+			die("ping");
 		if (i >= count / 10)
 			ns[i - count / 10] = (uint32_t)(now_ns() - start);
 		if (pause_us)
-			sleep_ns(pause_us * 1000);
+			sleep_until(now_ns() + pause_us * 1000);
 	}
 	qsort(ns, count, sizeof(*ns), by_size);
 	printf("{\"count\": %u, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n", count,
