@@ -136,6 +136,21 @@ static json_t *next_flow(void *ctx, const json_t *params, struct rpc_cursor *at,
 	return report_next_flow(d->control, at);
 }
 
+static json_t *next_event(void *ctx, const json_t *params, struct rpc_cursor *at, char *why)
+{
+	struct daemon *d = ctx;
+	const json_t *after = json_object_get(params, "after");
+
+	NOT_YET(d, why);
+	if (after && !json_is_null(after) && (!json_is_integer(after) || json_integer_value(after) < 0)) {
+		snprintf(why, RPC_WHY_LEN, "after: the number of an event is wanted");
+		return NULL;
+	}
+	if (!at->at[1]++)
+		at->at[0] = (uint64_t)json_integer_value(after);
+	return report_next_event(d->control, at);
+}
+
 static json_t *call_drops(void *ctx, const json_t *params, char *why)
 {
 	struct daemon *d = ctx;
@@ -158,7 +173,7 @@ static json_t *call_stop(void *ctx, const json_t *params, char *why)
 
 static const struct rpc_method methods[] = {
 	{ "status", .call = call_status }, { "peers", .next = next_peer }, { "paths", .next = next_path },
-	{ "flows", .next = next_flow },    { "drops", .call = call_drops }, { "stop", .call = call_stop },
+	{ "flows", .next = next_flow },    { "events", .next = next_event }, { "drops", .call = call_drops }, { "stop", .call = call_stop },
 	{ 0 },
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/cli/call.h"
+#include "shila/cli/events.h"
 #include "shila/cli/run.h"
 #include "shila/cli/show.h"
 #include "shila/cli/stop.h"
@@ -27,6 +28,7 @@ static const char usage[] =
 	"  peers                      other hosts that run shilad\n"
 	"  paths [ISD-AS] [--why]     SCION paths, and why they were chosen\n"
 	"  flows [--watch [SECONDS]]  which connection is on which path, once or live with rates\n"
+	"  events [--once]            what happens to paths, peers and flows, and what did before\n"
 	"  drops                      what was dropped, and what that means\n"
 	"  stop                       end the daemon, which removes all that it made\n"
 	"\n"
@@ -47,6 +49,7 @@ enum option_id {
 	OPT_EGRESS,
 	OPT_NO_MPTCP,
 	OPT_ROOT,
+	OPT_ONCE,
 };
 
 /* All but these two, help and version belong to one command. */
@@ -64,6 +67,7 @@ static const struct option long_options[] = {
 	{ "egress", required_argument, NULL, OPT_EGRESS },
 	{ "no-mptcp", no_argument, NULL, OPT_NO_MPTCP },
 	{ "root", no_argument, NULL, OPT_ROOT },
+	{ "once", no_argument, NULL, OPT_ONCE },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -71,7 +75,7 @@ static const struct option long_options[] = {
 
 struct args {
 	const char *control;
-	bool json, drops, why, watch;
+	bool json, drops, why, watch, once;
 	double watch_s;
 	struct run_options run;
 	char **rest; /* what is no option, ended by NULL */
@@ -160,6 +164,13 @@ static int cmd_flows(const struct args *args)
 	return failed(why);
 }
 
+static int cmd_events(const struct args *args)
+{
+	char why[CALL_WHY_LEN];
+
+	return events(args->control, !args->once, args->json, why) < 0 ? failed(why) : EXIT_SUCCESS;
+}
+
 static int cmd_stop(const struct args *args)
 {
 	char why[CALL_WHY_LEN];
@@ -186,6 +197,7 @@ static const struct command commands[] = {
 	{ "peers", OF_ANSWER, 0, cmd_peers },
 	{ "paths", OF_ANSWER | OF(OPT_WHY), 1, cmd_paths },
 	{ "flows", OF_ANSWER | OF(OPT_WATCH), 1, cmd_flows },
+	{ "events", OF_ANSWER | OF(OPT_ONCE), 0, cmd_events },
 	{ "drops", OF_ANSWER, 0, cmd_drops },
 	{ "stop", OF_ANSWER, 0, cmd_stop },
 };
@@ -238,6 +250,9 @@ static void take_option(struct args *args, int id)
 		break;
 	case OPT_ROOT:
 		args->run.keep_root = true;
+		break;
+	case OPT_ONCE:
+		args->once = true;
 		break;
 	}
 }

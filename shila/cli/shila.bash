@@ -41,11 +41,12 @@ _shila()
 		return
 	fi
 	case $command in
-	'') i='run status peers paths flows drops stop --control --json --help --version' ;;
+	'') i='run status peers paths flows events drops stop --control --json --help --version' ;;
 	run) i='--ingress --egress --no-mptcp --root --control' ;;
 	status) i='--drops --json --control' ;;
 	paths) i='--why --json --control' ;;
 	flows) i='--watch --json --control' ;;
+	events) i='--once --json --control' ;;
 	*) i='--json --control' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$i" -- "$word")

@@ -270,6 +270,8 @@ int control_new(const struct control_setup *setup, struct control **out)
 	err = wake_init(c->loop, &c->from_workers, dispatch_workers);
 	c->from_workers.data = c;
 	if (!err)
+		err = events_init(&c->events);
+	if (!err)
 		err = parse_policies(c);
 	if (!err)
 		err = admission_start(c);
@@ -386,6 +388,7 @@ void control_free(struct control *c)
 	wake_fini(&c->from_workers);
 	underlay_rx_fini(&c->rx);
 	datagrams_free(c);
+	events_fini(&c->events);
 	for (size_t i = 0; c->policies && i < c->cfg->num_routes; i++)
 		path_policy_free(c->policies[i]);
 	free(c->policies);

@@ -35,6 +35,7 @@
 #include "shila/base/log.h"
 #include "shila/base/wheel.h"
 #include "shila/base/wall_clock.h"
+#include "shila/control/events.h"
 #include "shila/core/admit.h"
 #include "shila/core/flow_state.h"
 #include "shila/core/path_choice.h"
@@ -123,6 +124,7 @@ enum { COUNTED_PEER = 1, COUNTED_FLOW = 2, COUNTED_HALF_OPEN = 4, COUNTED_OPENIN
 #define LIMITS_CHECKED 10
 
 struct peer {
+	struct control *control;
 	UT_hash_handle hh;
 	struct scion_addr addr; /* key */
 	char text[SCION_ADDR_STRLEN];
@@ -381,6 +383,7 @@ struct control {
 	uint64_t flow_log_s;
 	unsigned int flows_logged; /* in that second */
 	uint64_t start_ms;
+	struct event_log events;
 	struct wall_clock clock; /* looked at once a second */
 	struct {
 		uint64_t looked_ms, clock_logged_ms;
@@ -779,5 +782,6 @@ json_t *report_next_peer(struct control *c, struct rpc_cursor *at);
 json_t *report_next_path(struct control *c, struct isd_as only, bool why, struct rpc_cursor *at);
 json_t *report_next_flow(struct control *c, struct rpc_cursor *at);
 json_t *report_drops(struct control *c);
+json_t *report_next_event(struct control *c, struct rpc_cursor *at);
 
 #endif

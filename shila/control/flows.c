@@ -283,6 +283,10 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 		DL_APPEND2(f->peer->waiting, f, wait_prev, wait_next);
 	if (next != f->state)
 		log_debug("%s: %s > %s", flow_str(f, text), flow_state_str(f->state), flow_state_str(next));
+	if (next == FLOW_OPEN && f->state < FLOW_OPEN)
+		event_flow(EVENT_FLOW_OPEN, f);
+	else if (next > FLOW_CLOSING && f->state <= FLOW_CLOSING && f->state >= FLOW_OPEN)
+		event_flow(EVENT_FLOW_CLOSED, f);
 	f->state = next;
 	limits_count(f);
 	flow_keep(f);

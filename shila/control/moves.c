@@ -50,6 +50,7 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 	}
 	flow_use_path(f, pp);
 	f->path_changes++;
+	event_flow(EVENT_FLOW_MOVED, f);
 	if (++f->control->n.moves % MOVES_PER_KICK == 0)
 		control_kick(f->control);
 	if (flow_may_log(f->control))
@@ -203,6 +204,7 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 		return;
 	}
 	f->path_changes++;
+	event_flow(EVENT_FLOW_FOLLOWED, f);
 	f->control->n.followed++;
 	if (flow_may_log(f->control))
 		log_info("%s: the peer moved it to another path (move %u)", flow_str(f, text), f->path_changes);

@@ -62,6 +62,7 @@ static void park(struct ctl_flow *f)
 	f->parked = true;
 	c->num_parked++;
 	c->n.parked++;
+	event_flow(EVENT_FLOW_PARKED, f);
 	flow_use_path(f, NULL);
 	log_debug("%s: parked", flow_str(f, text));
 	flow_timer(f, min_u64(ASK_MS, park_ms(c)));
@@ -213,6 +214,7 @@ bool parking_wake(struct ctl_flow *f)
 	f->woken_ms = control_now_ms(f->control);
 	f->control->num_parked--;
 	f->control->n.woken++;
+	event_flow(EVENT_FLOW_WOKEN, f);
 	log_debug("%s: awake", flow_str(f, text));
 	f->wake_tries = f->server ? TRIES : 0;
 	if (f->server)

@@ -59,6 +59,7 @@ struct peer_path *peer_path_new(struct control *c, struct peer *p, struct path *
 	pp->peer = p;
 	pp->path = path_get(path);
 	pp->tmpl = t;
+	event_path(EVENT_PATH_NEW, pp);
 	probing_wake(c);
 	return pp;
 }
@@ -83,6 +84,7 @@ static bool peer_take_path(struct control *c, struct peer *p, struct path *path)
 		pp->path = path_get(path);
 		tmpl_put(pp->tmpl);
 		pp->tmpl = t;
+		event_path(EVENT_PATH_RENEWED, pp);
 		moves_path_renewed(c, pp);
 		return true;
 	}
@@ -106,8 +108,10 @@ static bool peer_take_set(struct control *c, struct peer *p)
 	/* What left the set stays as long as flows use it: the paths may be good until they expire. */
 	for (pp = p->paths; pp; pp = next) {
 		next = pp->next;
-		if (pp->gone && !pp->flows)
+		if (pp->gone && !pp->flows) {
+			event_path(EVENT_PATH_GONE, pp);
 			peer_path_free(pp);
+		}
 	}
 	return all;
 }

@@ -48,6 +48,7 @@ struct peer *peer_get(struct control *c, const struct scion_addr *addr)
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;
+	p->control = c;
 	clean_addr(&p->addr, addr);
 	scion_addr_str(addr, p->text);
 	p->contact_port = c->cfg->contact.port;
@@ -67,14 +68,18 @@ struct peer *peer_get(struct control *c, const struct scion_addr *addr)
 void peer_heard(struct peer *p)
 {
 	p->heard_us = control_now_us();
+	if (p->state != PEER_UP)
+		event_peer(EVENT_PEER_UP, p);
 	p->state = PEER_UP;
 }
 
 void peer_fail(struct control *c, struct peer *p)
 {
 	(void)c;
-	if (p->state != PEER_SILENT)
+	if (p->state != PEER_SILENT) {
 		log_warn("peer %s does not answer", p->text);
+		event_peer(EVENT_PEER_SILENT, p);
+	}
 	p->state = PEER_SILENT;
 	p->num_workers = 0; /* it may come back with other ports */
 }

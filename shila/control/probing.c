@@ -97,6 +97,7 @@ static void set_state(struct peer_path *pp, enum path_state state)
 	if (old == state)
 		return;
 	pp->state = state;
+	event_path(state == PATH_STATE_UP ? EVENT_PATH_UP : state == PATH_STATE_DOWN ? EVENT_PATH_DOWN : EVENT_PATH_SUSPECT, pp);
 	path_fingerprint_str(pp->path, fp);
 	fp[8] = '\0';
 	if (state == PATH_STATE_DOWN) {

@@ -2,6 +2,7 @@
 
 /* JSON for the control socket; docs/control-socket.md says what the keys mean. */
 #include "shila/control/control.h"
+#include "shila/control/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,21 +14,6 @@ static json_t *isd_as_json(struct isd_as ia)
 	char text[ISD_AS_STRLEN];
 
 	return ia.v ? json_string(isd_as_str(ia, text)) : json_null();
-}
-
-static json_t *ip_json(const struct ip_addr *a)
-{
-	char text[IP_ADDR_STRLEN];
-
-	return json_string(ip_addr_str(a, text));
-}
-
-static json_t *endpoint_json(const struct ip_addr *a, uint16_t port)
-{
-	char ip[IP_ADDR_STRLEN], text[IP_ADDR_STRLEN + 10];
-
-	snprintf(text, sizeof(text), a->len == 16 ? "[%s]:%u" : "%s:%u", ip_addr_str(a, ip), port);
-	return json_string(text);
 }
 
 static json_t *hops_json(const struct path *p)
@@ -61,37 +47,6 @@ static const struct path *known_path(const struct ctl_flow *f)
 	return match ? match : f->tmpl->path;
 }
 
-static const char *role_str(enum flow_kind kind)
-{
-	switch (kind) {
-	case FLOW_MAIN:
-		return "main";
-	case FLOW_SUB:
-		return "sub";
-	case FLOW_PLAIN:
-		return "plain";
-	case FLOW_DATAGRAM:
-		return "datagram";
-	}
-	return "unknown";
-}
-
-static json_t *protocol_json(uint8_t proto)
-{
-	switch (proto) {
-	case INET_PROTO_TCP:
-		return json_string("tcp");
-	case INET_PROTO_UDP:
-		return json_string("udp");
-	case INET_PROTO_ICMP:
-		return json_string("icmp");
-	case INET_PROTO_ICMPV6:
-		return json_string("icmpv6");
-	default:
-		return json_sprintf("%u", proto);
-	}
-}
-
 static json_t *token_json(const struct ctl_flow *f)
 {
 	return f->has_token ? json_sprintf("%08x", f->token.v) : json_null();
@@ -106,13 +61,13 @@ static json_t *flow_json(struct control *c, const struct ctl_flow *f)
 
 	json_object_set_new(o, "id", json_sprintf("%u.%u", f->worker, f->slot));
 	json_object_set_new(o, "peer", f->peer ? json_string(f->peer->text) : json_null());
-	json_object_set_new(o, "protocol", protocol_json(f->key.proto));
-	json_object_set_new(o, "role", json_string(role_str(f->kind)));
+	json_object_set_new(o, "protocol", json_protocol(f->key.proto));
+	json_object_set_new(o, "role", json_role(f->kind));
 	json_object_set_new(o, "side", json_string(f->server ? "server" : "client"));
 	json_object_set_new(o, "token", token_json(f));
-	json_object_set_new(o, "local", endpoint_json(&f->key.local, f->key.local_port));
-	json_object_set_new(o, "remote", endpoint_json(&f->key.remote, f->key.remote_port));
-	json_object_set_new(o, "client", f->server ? ip_json(&f->client) : json_null());
+	json_object_set_new(o, "local", json_endpoint(&f->key.local, f->key.local_port));
+	json_object_set_new(o, "remote", json_endpoint(&f->key.remote, f->key.remote_port));
+	json_object_set_new(o, "client", f->server ? json_ip(&f->client) : json_null());
 	json_object_set_new(o, "state", json_string(f->parked ? "parked" : flow_state_str(f->state)));
 	json_object_set_new(o, "worker", json_integer(f->worker));
 	json_object_set_new(o, "path", f->tmpl && !f->parked ? path_json(known_path(f)) : json_null());
@@ -167,7 +122,7 @@ static json_t *peer_json(const struct peer *p)
 	for (const struct peer_path *pp = p->paths; pp; pp = pp->next)
 		n++;
 	json_object_set_new(o, "isd_as", isd_as_json(p->addr.ia));
-	json_object_set_new(o, "host", ip_json(&p->addr.host));
+	json_object_set_new(o, "host", json_ip(&p->addr.host));
 	json_object_set_new(o, "contact_port", json_integer(p->contact_port));
 	json_object_set_new(o, "state", json_string(states[p->state]));
 	json_object_set_new(o, "boot_id",
@@ -277,6 +232,19 @@ json_t *report_next_path(struct control *c, struct isd_as only, bool why, struct
 	return NULL;
 }
 
+/* ---- events ---- */
+
+json_t *report_next_event(struct control *c, struct rpc_cursor *at)
+{
+	const struct event *e;
+
+	if (at->at[0] > c->events.num) /* of a daemon before this one */
+		at->at[0] = 0;
+	e = events_next(&c->events, at);
+
+	return e ? event_json(e) : NULL;
+}
+
 /* ---- drops ---- */
 
 static uint64_t drop_count(struct control *c, enum verdict v)
@@ -315,7 +283,7 @@ static json_t *egress_json(struct control *c)
 			json_t *addrs = json_array();
 
 			for (unsigned int i = 0; i < tun->num_addresses; i++)
-				json_array_append_new(addrs, ip_json(&tun->addresses[i]));
+				json_array_append_new(addrs, json_ip(&tun->addresses[i]));
 			if (tun->side == e + 1)
 				json_array_append_new(ifs, json_pack("{s:s, s:o}", "name", tun->name,
 								     "addresses", addrs));
@@ -338,7 +306,7 @@ static json_t *ingress_json(struct control *c)
 		return json_null();
 	}
 	for (size_t i = 0; i < c->cfg->ingress.num_addresses; i++)
-		json_array_append_new(addrs, ip_json(&c->cfg->ingress.addresses[i]));
+		json_array_append_new(addrs, json_ip(&c->cfg->ingress.addresses[i]));
 	for (unsigned int t = 0; t < c->s.num_tuns; t++)
 		if (!c->s.tuns[t].side)
 			name = c->s.tuns[t].name;
@@ -514,7 +482,7 @@ json_t *report_status(struct control *c)
 	json_object_set_new(o, "boot_id", json_sprintf("%016llx", (unsigned long long)c->s.boot_id));
 	json_object_set_new(o, "state", json_string("running"));
 	json_object_set_new(o, "isd_as", isd_as_json(c->s.local.ia));
-	json_object_set_new(o, "address", ip_json(&c->s.local.host));
+	json_object_set_new(o, "address", json_ip(&c->s.local.host));
 	json_object_set_new(o, "contact_port", json_integer(c->cfg->contact.port));
 	json_object_set_new(o, "worker_ports", ports);
 	json_object_set_new(o, "workers", json_integer(c->s.num_workers));

@@ -166,6 +166,19 @@ class Tables(CliTest):
             self.assertEqual(out[1:], ["   12  drop.b  a sentence"])
         self.assertEqual(self.ask(drops[:1], "drops").stdout, "Nothing was dropped.\n")
 
+    def test_events(self):
+        path = {"number": 3, "time_unix_us": 1700000000123456, "event": "path_down", "peer": "1-64513,10.13.0.2", "path": "0123abcd"}
+        flow = {"number": 7, "time_unix_us": 1700000000223456, "event": "flow_moved", "peer": "1-64513,10.13.0.2",
+                "path": "0123abce", "flow": "0.5", "protocol": "tcp", "role": "sub", "side": "server", "local": "10.70.2.1:80",
+                "remote": "10.64.0.1:4000", "path_changes": 1}
+        out = self.ask([path, flow], "events", "--once").stdout.splitlines()
+        self.assertEqual(self.requests[0]["method"], "events")
+        self.assertRegex(out[0], r"^2023-11-\d\d \d\d:\d\d:\d\d\.123 path 0123abcd to 1-64513,10\.13\.0\.2 is down$")
+        self.assertEqual(out[1], "(3 events were not kept)")
+        self.assertRegex(out[2], r" flow 0\.5 tcp sub 10\.64\.0\.1:4000 > 10\.70\.2\.1:80 was moved, path 0123abce to 1-64513,10")
+        lines = self.ask([path, flow], "events", "--once", "--json").stdout.splitlines()
+        self.assertEqual([json.loads(line) for line in lines], [path, flow])
+
     def test_peers(self):
         peer = {"isd_as": "1-64513", "host": "10.13.0.2", "contact_port": 31654, "state": "up",
                 "boot_id": "00", "worker_ports": [1, 2], "flows": 4, "paths": 3, "rtt_us": 900,
@@ -315,10 +328,11 @@ class Errors(CliTest):
         columns = {"flows": flow(1), "peers": {"isd_as": 1, "state": 1, "rtt_us": 1, "worker_ports": 1},
                    "paths": {"fingerprint": 1, "state": 1, "hops": 1, "expiry_unix_s": 1, "loss_ratio": 1,
                              "srtt_us": 1, "why": 1},
-                   "drops": {"name": 1, "count": 1, "meaning": 1}}
+                   "drops": {"name": 1, "count": 1, "meaning": 1},
+                   "events": {"number": 1, "time_unix_us": 1, "event": "flow_x", "peer": 1, "path": "", "flow": 1}}
         for method, keys in columns.items():
             rows = [dict(keys, **{key: value}) for key in keys for value in values] + values
-            out = self.ask(rows, method).stdout
+            out = self.ask(rows, method, *(["--once"] if method == "events" else [])).stdout
             self.assertNotRegex(out, "[\x00-\x09\x0b-\x1f\x7f-\x9f]")
         for value in values:
             out = self.ask({key: value for key in [*STATUS, "error"]}, "status").stdout
@@ -334,7 +348,7 @@ class Errors(CliTest):
         self.assertIn("did not answer for 10 s", result.stderr)
 
     def test_usage(self):
-        for args in ([], ["nothing"], ["status", "x"], ["status", "--why"], ["flows", "3"],
+        for args in ([], ["nothing"], ["status", "x"], ["status", "--why"], ["flows", "3"], ["events", "x"], ["flows", "--once"],
                      ["flows", "--watch", "0"], ["flows", "--watch=nan"], ["paths", "a", "b"], ["--control"],
                      ["--nothing", "status"], ["status", "-x"]):
             with self.subTest(args=args):
@@ -501,7 +515,7 @@ class Manuals(unittest.TestCase):
             self.assertRegex(manual, rf"Fl \\{option[1:]}\b")
             self.assertIn(option, completion)
         commands = re.findall(r"^  ([a-z]+) ", usage, re.M)
-        self.assertEqual(len(commands), 7)
+        self.assertEqual(len(commands), 8)
         for command in commands:
             self.assertRegex(manual, rf"(?m)^\.Ss {command}$")
             self.assertRegex(completion, rf"'[^']*\b{command}\b")

@@ -60,7 +60,23 @@ class Cases:
         wait_for(lambda: any(p["state"] == "down" for p in self.h1.rpc("paths")), 5, "the path is known to be down")
 
     def test_cut_during_download(self):
+        """And `shila events` tells it, in order; later the repair too."""
+        last = max([e["number"] for e in self.h1.rpc("events")], default=0)
         self.check(self.kill_link_under("get", self.h2.address(4), 8000, BYTES))
+        self.pair.lab.link(2, "restore")
+        self.h1.wait_paths(LINKS)
+        events = self.h1.rpc("events", after=last)
+        self.assertEqual([e["number"] for e in events], sorted(e["number"] for e in events))
+        self.assertGreater(events[0]["number"], last)
+        names = [e["event"] for e in events]
+        self.assertGreaterEqual(names.count("flow_open"), LINKS)
+        down = names.index("path_down")
+        dead = events[down]["path"]
+        moved = names.index("flow_moved", down)
+        self.assertNotEqual(events[moved]["path"], dead)
+        self.assertIn(("path_up", dead), [(e["event"], e["path"]) for e in events[down:]])
+        text = self.h1.shila("events", "--once").stdout
+        self.assertIn(f"path {dead} to {events[down]['peer']} is down\n", text)
 
     def test_cut_during_upload_ipv6(self):
         self.check(self.kill_link_under("put", self.h2.address(6), 8000, BYTES))
