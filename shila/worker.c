@@ -11,6 +11,7 @@
 #include "bpf/steer.h"
 #include "shila/core/inbound.h"
 #include "shila/core/outbound.h"
+#include "shila/core/send_group.h"
 #include "shila/io/underlay.h"
 #include "shila/base/log.h"
 #include "shila/base/ring.h"
@@ -238,6 +239,7 @@ static void flush_batch(void *ctx, struct send_batch *b)
 	struct underlay_msg msgs[SEND_MAX_MSGS];
 
 	_Static_assert(SEND_MAX_MSGS <= UNDERLAY_MAX_BATCH, "one call sends a full batch");
+	send_group(b);
 	for (uint32_t i = 0; i < b->num_msgs; i++)
 		msgs[i] = (struct underlay_msg){
 			.to = b->msgs[i].to,
@@ -249,6 +251,7 @@ static void flush_batch(void *ctx, struct send_batch *b)
 	if (b->num_msgs) {
 		underlay_send(w->send_fd, msgs, b->num_msgs, w->verdicts);
 		flow_count(&w->stats.underlay_sends, 1);
+		flow_count(&w->stats.underlay_messages, b->num_msgs);
 	}
 	send_batch_reset(b);
 }

@@ -71,6 +71,7 @@ struct worker_config {
 struct worker_stats {
 	atomic_uint_fast64_t verdicts[VERDICT_COUNT];
 	atomic_uint_fast64_t tun_reads, tun_writes, underlay_sends, underlay_receives; /* system calls */
+	atomic_uint_fast64_t underlay_messages; /* in underlay_sends */
 	atomic_uint_fast64_t trains_out, trains_in, segments_in;
 	atomic_uint_fast64_t trains_passed; /* to other workers */
 	atomic_uint_fast64_t acks_merged;   /* inbound, not written because a later one followed */

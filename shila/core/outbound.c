@@ -77,18 +77,24 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 	uint32_t at = 0, segments = 0, wire = 0, frame_len = 0, like_bytes = 0;
 	const uint8_t *like = NULL;
 	uint64_t like_sum = 0;
-	uint8_t like_flags = 0;
+	uint8_t like_flags = 0, *hdr = NULL;
+	struct send_last *last = send_batch_place(batch, FLOW_ID_INDEX(f->mine.id));
 
+	thin.seq = tcp->seq;
+	thin.flags = tcp->flags;
 	if (room <= most)
 		return VERDICT_NO_PATH;
+	thin.seq = 0; /* each segment gets its own */
 	if (seg > room - most)
 		seg = room - most;
 	do {
 		uint32_t n = len - at < seg ? len - at : seg;
-		uint32_t batch_msgs = batch->num_msgs, seq = tcp->seq + at;
-		uint8_t *hdr = send_batch_hdr(batch);
-		uint8_t *frame = hdr + t->len;
+		uint32_t batch_msgs = batch->num_msgs, seq = tcp->seq + at, after;
+		uint8_t *frame;
 
+		hdr = send_batch_hdr(batch);
+		frame = hdr + t->len;
+		after = send_batch_after(batch, last, f);
 		if (batch->num_msgs < batch_msgs) { /* flushed */
 			open = NULL;
 			like = NULL;
@@ -120,10 +126,18 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 		tmpl_write_csum(t, hdr, (uint16_t)(frame_len + n),
 				csum_add(csum_add_be32(like_sum, seq), payload + at, n));
 		send_batch_add(batch, t, t->len + frame_len, payload + at, n, &open);
+		if (!at)
+			open->after = after;
 		wire += t->outer_len + t->len + frame_len + n;
 		at += n;
 		segments++;
 	} while (at < len);
+	thin.seq = tcp->seq;
+	thin.flags = tcp->flags;
+	*last = (struct send_last){
+		.flow = f, .batch = batch->number, .hdr = len ? NULL : hdr, .thin = thin,
+		.end = tcp->seq + len + !!(tcp->flags & TCP_FIN), .msg = batch->num_msgs - 1, .traffic_class = traffic_class,
+	};
 	count(f, now_ms, len, wire, segments);
 	return VERDICT_PASS;
 }

@@ -4,6 +4,7 @@
 
 #include "shila/core/inbound.h"
 #include "shila/core/outbound.h"
+#include "shila/core/send_group.h"
 #include "shila/wire/checksum.h"
 #include "shila/wire/inet.h"
 
@@ -101,6 +102,7 @@ static void end_flush(void *ctx, struct send_batch *b)
 
 	e->bad_msgs += b->num_msgs > SEND_MAX_MSGS || b->num_iov > SEND_MAX_IOV ||
 		       b->hdr_used > SEND_HDR_BYTES;
+	send_group(b);
 	for (uint32_t i = 0; i < b->num_msgs; i++)
 		gather(e, &b->msgs[i]);
 	e->flushes++;
