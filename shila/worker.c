@@ -253,6 +253,10 @@ static void flush_batch(void *ctx, struct send_batch *b)
 		flow_count(&w->stats.underlay_sends, 1);
 		flow_count(&w->stats.underlay_messages, b->num_msgs);
 	}
+	if (b->acks_spared) {
+		flow_count(&w->stats.acks_spared, b->acks_spared);
+		b->acks_spared = 0;
+	}
 	send_batch_reset(b);
 }
 

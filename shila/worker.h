@@ -74,6 +74,7 @@ struct worker_stats {
 	atomic_uint_fast64_t underlay_messages; /* in underlay_sends */
 	atomic_uint_fast64_t trains_out, trains_in, segments_in;
 	atomic_uint_fast64_t trains_passed; /* to other workers */
+	atomic_uint_fast64_t acks_spared;   /* outbound, not sent because another one of the batch says the same */
 	atomic_uint_fast64_t acks_merged;   /* inbound, not written because a later one followed */
 };
 

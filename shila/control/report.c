@@ -379,7 +379,7 @@ static json_t *limits_json(struct control *c)
 static json_t *counters_json(struct control *c)
 {
 	json_t *o = json_object();
-	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
+	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, spared = 0, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		const struct worker_stats *s = worker_get_stats(c->workers[w]);
@@ -390,6 +390,7 @@ static json_t *counters_json(struct control *c)
 		segments_in += flow_counter(&s->segments_in);
 		passed += flow_counter(&s->trains_passed);
 		acks += flow_counter(&s->acks_merged);
+		spared += flow_counter(&s->acks_spared);
 		messages += flow_counter(&s->underlay_messages);
 		reads += flow_counter(&s->tun_reads);
 		writes += flow_counter(&s->tun_writes);
@@ -402,6 +403,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("underlay_segments_in", segments_in);
 	COUNT("trains_passed_on", passed);
 	COUNT("acks_merged", acks);
+	COUNT("acks_spared", spared);
 	COUNT("tun_read_calls", reads);
 	COUNT("tun_write_calls", writes);
 	COUNT("underlay_send_calls", sends);

@@ -2,6 +2,7 @@
 #include "shila/core/inbound.h"
 
 #include "shila/core/inner.h"
+#include "shila/core/spare.h"
 #include "shila/wire/checksum.h"
 #include "shila/wire/inet.h"
 #include "shila/wire/tcp_options.h"
@@ -155,15 +156,16 @@ static bool joins(const struct open_train *o, const struct thin_tcp *thin, uint3
 	       o->bytes + len + 40 + 60 <= TRAIN_MAX_BYTES - 1;
 }
 
-/*
- * A bare ACK directly behind another one, both of one batch, which it makes superfluous: the local TCP is asked
- * once. Repeated ACKs, SACK blocks and whatever else might mean something by itself stay.
- */
-static bool supersedes(const struct open_train *o, const struct thin_tcp *thin, uint32_t len, uint8_t tc)
+/* The local TCP need not be asked twice. */
+static bool spares(struct open_train *o, const struct thin_tcp *thin, uint32_t len, uint8_t tc)
 {
-	return !len && !o->bytes && thin->flags == TCP_ACK && o->thin.flags == TCP_ACK && thin->seq == o->thin.seq &&
-	       (int32_t)(thin->ack - o->thin.ack) > 0 && tc == o->traffic_class && thin->opts_len == o->thin.opts_len &&
-	       tcp_options_supersede(thin->opts, o->thin.opts, thin->opts_len);
+	if (!spare_is_bare(thin, len) || tc != o->traffic_class)
+		return false;
+	if (spare_is_bare(&o->thin, o->bytes) && spare_older(&o->thin, thin))
+		o->thin = *thin;
+	else if (!spare_newer(&o->thin, o->next_seq + !!(o->thin.flags & TCP_FIN), thin))
+		return false;
+	return true;
 }
 
 static void merge(struct inbound *in, struct flow *f, const struct thin_tcp *thin,
@@ -183,8 +185,7 @@ static void merge(struct inbound *in, struct flow *f, const struct thin_tcp *thi
 			o->next_seq += len;
 			return;
 		}
-		if (supersedes(o, thin, len, tc)) {
-			o->thin = *thin;
+		if (spares(o, thin, len, tc)) {
 			in->acks_merged++;
 			return;
 		}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/outbound.h"
 
+#include "shila/core/spare.h"
 #include "shila/wire/checksum.h"
 #include "shila/wire/inet.h"
 #include "shila/wire/tcp_options.h"
@@ -52,6 +53,34 @@ static void track(struct flow *f, const struct tcp_hdr *tcp, uint32_t payload)
 }
 
 /*
+ * An ACK that makes the one before it in the batch superfluous takes its place there, and one that only repeats what
+ * was said is left out. True: it need not be sent.
+ */
+static bool spare_ack(struct flow *f, const struct thin_tcp *thin, uint8_t traffic_class, struct send_batch *batch)
+{
+	struct send_last *last = send_batch_place(batch, FLOW_ID_INDEX(f->mine.id));
+	struct frame_hdr h = { .type = FRAME_DATA, .epoch = f->epoch, .to = f->theirs };
+	const struct tmpl *t = f->tmpl;
+	struct wr w;
+
+	if (last->batch != batch->number || last->flow != f || last->traffic_class != traffic_class)
+		return false;
+	if (last->hdr && spare_is_bare(&last->thin, 0) && spare_older(&last->thin, thin)) {
+		/* As long as that was, since the options are. */
+		w = wr_init(last->hdr + t->len, SEND_MAX_HDR - t->len);
+		frame_build_hdr(&w, &h);
+		frame_build_thin(&w, thin);
+		tmpl_write(t, last->hdr, FLOW_ID_INDEX(f->mine.id), traffic_class, (uint16_t)(w.p - last->hdr - t->len),
+			   csum_add(0, last->hdr + t->len, (size_t)(w.p - last->hdr - t->len)));
+		last->thin = *thin;
+	} else if (!spare_newer(&last->thin, last->end, thin)) {
+		return false;
+	}
+	batch->acks_spared++;
+	return true;
+}
+
+/*
  * Most segments of a train differ from the one before in payload and sequence number only. Their headers are
  * copied from the first that is like them, and so is the sum over the frame's, in which the sequence number is 0.
  */
@@ -84,6 +113,8 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 	thin.flags = tcp->flags;
 	if (room <= most)
 		return VERDICT_NO_PATH;
+	if (spare_is_bare(&thin, len) && spare_ack(f, &thin, traffic_class, batch))
+		return VERDICT_PASS;
 	thin.seq = 0; /* each segment gets its own */
 	if (seg > room - most)
 		seg = room - most;

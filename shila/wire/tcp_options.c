@@ -174,16 +174,20 @@ static bool bare_data_ack(const struct option *o)
 	return flags == DSS_ACK ? o->len == 8 : flags == (DSS_ACK | DSS_ACK_8) && o->len == 12;
 }
 
-static bool data_ack_follows(const struct option *newer, const struct option *older)
+/* @more: it is another one. */
+static bool data_ack_follows(const struct option *newer, const struct option *older, bool *more)
 {
+	int64_t d;
+
 	if (!bare_data_ack(newer) || !bare_data_ack(older) || newer->p[3] != older->p[3])
 		return false;
-	if (newer->len == 8)
-		return (int32_t)(get_be32(newer->p + 4) - get_be32(older->p + 4)) >= 0;
-	return (int64_t)(get_be64(newer->p + 4) - get_be64(older->p + 4)) >= 0;
+	d = newer->len == 8 ? (int32_t)(get_be32(newer->p + 4) - get_be32(older->p + 4)) :
+			      (int64_t)(get_be64(newer->p + 4) - get_be64(older->p + 4));
+	*more |= d > 0;
+	return d >= 0;
 }
 
-bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t len)
+bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t len, bool *data_ack_more)
 {
 	size_t left = len, older_left = len;
 	struct option a, b;
@@ -192,10 +196,20 @@ bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t le
 	while ((more = next_option(&newer, &left, &a)) > 0) {
 		if (next_option(&older, &older_left, &b) <= 0 || a.kind != b.kind || a.len != b.len || left != older_left)
 			return false;
-		if (a.kind == OPT_MPTCP ? !data_ack_follows(&a, &b) : a.kind != OPT_TIMESTAMPS)
+		if (a.kind == OPT_MPTCP ? !data_ack_follows(&a, &b, data_ack_more) : a.kind != OPT_TIMESTAMPS)
 			return false;
 	}
 	return !more && !next_option(&older, &older_left, &b);
+}
+
+bool tcp_options_have_data_fin(const uint8_t *opts, size_t len)
+{
+	struct option o;
+
+	while (next_option(&opts, &len, &o) > 0)
+		if (o.kind == OPT_MPTCP && o.len >= 4 && o.p[2] >> 4 == SUBTYPE_DSS && o.p[3] & DSS_FIN)
+			return true;
+	return false;
 }
 
 struct mptcp_token mptcp_token_of_key(const uint8_t key[8])

@@ -61,8 +61,12 @@ bool tcp_options_detach_data_fin(uint8_t *opts, size_t len);
  * tcp_options_supersede() - Whether a bare ACK with options @newer says all that the one before it, with @older,
  * said: only padding, timestamps and MPTCP data ACKs (DSS without a mapping), in equal places, none going back.
  * @len: of both
+ * @data_ack_more: set if the data ACK went on, else left as it is
  */
-bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t len);
+bool tcp_options_supersede(const uint8_t *newer, const uint8_t *older, size_t len, bool *data_ack_more);
+
+/* tcp_options_have_data_fin() - Whether a DSS among them carries a DATA_FIN. */
+bool tcp_options_have_data_fin(const uint8_t *opts, size_t len);
 
 /* mptcp_token_of_key() - First 32 bits of the SHA-256 of a key (8 bytes as on the wire). */
 struct mptcp_token mptcp_token_of_key(const uint8_t key[8]);

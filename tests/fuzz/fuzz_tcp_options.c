@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tcp_options a, b;
 	uint8_t opts[40];
 	size_t changed = 0;
-	bool clamped;
+	bool clamped, further = false;
 	int err;
 
 	if (size > sizeof(opts))
@@ -26,8 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(clamped == (changed > 0));
 	MUST(tcp_options_parse(opts, size, &b) == err);
 	/* What supersedes itself is well-formed; nothing with a mapping or of unknown kind does. */
-	if (tcp_options_supersede(opts, opts, size))
-		MUST(!err && a.mptcp == MPTCP_NONE && !a.mss && !a.fast_open);
+	if (tcp_options_supersede(opts, opts, size, &further))
+		MUST(!further && !tcp_options_have_data_fin(opts, size) && !err && a.mptcp == MPTCP_NONE && !a.mss && !a.fast_open);
 	/* Two bytes of length and one of flags, once. */
 	memcpy(opts, data, size);
 	if (tcp_options_detach_data_fin(opts, size)) {

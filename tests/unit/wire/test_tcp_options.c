@@ -264,16 +264,16 @@ static void test_supersede(void)
 		const char *why;
 		uint8_t len;
 		uint8_t newer[40], older[40];
-		bool yes;
+		bool yes, more;
 	} rows[] = {
 		{"none", 0, {0}, {0}, true},
 		{"padding", 4, {1, 1, 1, 1}, {1, 1, 1, 1}, true},
 		{"end of the list", 4, {1, 0, 7, 7}, {1, 0, 9, 9}, true},
 		{"timestamps", 12, {TS(2, 2)}, {TS(1, 1)}, true},
-		{"timestamps and data ACK", 20, {TS(2, 2), DSS4(2)}, {TS(1, 1), DSS4(1)}, true},
+		{"timestamps and data ACK", 20, {TS(2, 2), DSS4(2)}, {TS(1, 1), DSS4(1)}, true, true},
 		{"the same data ACK", 20, {TS(2, 2), DSS4(1)}, {TS(1, 1), DSS4(1)}, true},
-		{"data ACK of 8 bytes", 12, {DSS8(2)}, {DSS8(1)}, true},
-		{"data ACK goes round", 8, {DSS4(1)}, {30, 8, 0x20, 0x01, 0xff, 0xff, 0xff, 0xff}, true},
+		{"data ACK of 8 bytes", 12, {DSS8(2)}, {DSS8(1)}, true, true},
+		{"data ACK goes round", 8, {DSS4(1)}, {30, 8, 0x20, 0x01, 0xff, 0xff, 0xff, 0xff}, true, true},
 		{"data ACK goes back", 8, {DSS4(1)}, {DSS4(2)}, false},
 		{"data ACK of 8 bytes goes back", 12, {DSS8(1)}, {DSS8(2)}, false},
 		{"data ACK of 8 bytes in the place of one of 4", 12, {DSS8(2)}, {DSS4(1), 1, 1, 1, 1}, false},
@@ -292,9 +292,34 @@ static void test_supersede(void)
 		{"MPTCP without flags", 3, {30, 3, 0x20}, {30, 3, 0x20}, false},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		CHECK(rows[i].why, tcp_options_supersede(rows[i].newer, rows[i].older, rows[i].len) == rows[i].yes);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		bool more = false;
+
+		CHECK(rows[i].why, tcp_options_supersede(rows[i].newer, rows[i].older, rows[i].len, &more) == rows[i].yes &&
+		      (!rows[i].yes || more == rows[i].more));
+	}
 }
+
+static void test_have_data_fin(void)
+{
+	static const struct {
+		const char *why;
+		uint8_t len, opts[40];
+		bool yes;
+	} rows[] = {
+		{"none", 0, {0}, false},
+		{"timestamps", 12, {TS(2, 2)}, false},
+		{"data ACK", 20, {TS(2, 2), DSS4(2)}, false},
+		{"DATA_FIN behind timestamps", 20, {TS(2, 2), 30, 8, 0x20, 0x11}, true},
+		{"the bit in another subtype", 8, {30, 8, 0x30, 0x11}, false},
+		{"behind the end of the list", 12, {0, 0, 0, 0, 30, 8, 0x20, 0x11}, false},
+		{"without flags", 3, {30, 3, 0x20}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		CHECK(rows[i].why, tcp_options_have_data_fin(rows[i].opts, rows[i].len) == rows[i].yes);
+}
+
 
 static void test_detach_data_fin(void)
 {
@@ -337,6 +362,7 @@ const struct unit_test unit_tests[] = {
 	{"neither of them", test_other}, {"MSS and fast open", test_plain},
 	{"malformed", test_bad},         {"MSS clamped", test_clamp},
 	{"tokens", test_token},          {"ACKs that say all of the one before", test_supersede},
+	{"DATA_FIN", test_have_data_fin},
 	{"DATA_FIN off a mapping", test_detach_data_fin},
 	{0},
 };
