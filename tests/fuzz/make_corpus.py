@@ -213,3 +213,41 @@ for name, mode in scion_daemon.PATH_MODES.items():
     data = mode(two, ASKED)
     if len(data) < 3000:
         write('scion_daemon', 'daemon_' + name, data + struct.pack('>Q', ASKED))
+
+# Packets for a router of 1-64512 with links 1 to 5; their MACs are made by the target.
+HOSTS = bytes.fromhex('0a020002 0a010002')
+
+
+def routed(meta, infos, hops, payload, proto=17, dst=65000, src=65001):
+    """infos: (flags, SegID); hops: (flags, ingress, egress)"""
+    raw = struct.pack('>I', meta)
+    raw += b''.join(struct.pack('>BBHI', f, 0, s, 1699990000) for f, s in infos)
+    raw += b''.join(struct.pack('>BBHH', f, 255, i, e) + bytes(6) for f, i, e in hops)
+    head = struct.pack('>IBBHBBHQQ', 1, proto, (36 + len(raw)) // 4, len(payload), 1, 0, 0, 1 << 48 | dst, 1 << 48 | src)
+    return head + HOSTS + raw + payload
+
+
+UDP8 = bytes.fromhex('7918791900080000')
+ECHO = bytes.fromhex('8000000079180001')
+TRACE = bytes.fromhex('8200000079180001') + bytes(16)
+UP_DOWN = ((0, 0x1234), (1, 0x5678))
+MIDDLE = 1 << 24 | 3 << 12
+for name, flags, seg_len, packet in (
+        ('core_to_core', 1 << 3 | 2, 0, routed(MIDDLE, [(1, 7)], [(0, 0, 9), (0, 1, 5), (0, 9, 0)], UDP8)),
+        ('child_to_parent', 3 << 3 | 2, 0, routed(MIDDLE, [(0, 7)], [(0, 9, 0), (0, 2, 3), (0, 0, 9)], UDP8)),
+        ('xover', 3 << 3 | 4, 0, routed(1 << 24 | 2 << 12 | 2 << 6, UP_DOWN,
+                                        [(0, 9, 0), (0, 0, 3), (0, 0, 3), (0, 9, 0)], UDP8)),
+        ('peering', 4 << 3 | 2, 0, routed(1 << 30 | 2 << 24 | 2 << 12 | 2 << 6, ((2, 1), (3, 1)),
+                                          [(0, 9, 0), (0, 8, 9), (0, 4, 3), (0, 9, 0)], UDP8)),
+        ('from_host', 2, 0, routed(2 << 12, [(1, 7)], [(0, 0, 1), (0, 9, 0)], UDP8, src=64512)),
+        ('deliver', 1 << 3 | 2, 0, routed(1 << 24 | 2 << 12, [(1, 7)], [(0, 0, 9), (0, 1, 0)], UDP8, dst=64512)),
+        ('deliver_echo', 1 << 3 | 2, 0, routed(1 << 24 | 2 << 12, [(1, 7)], [(0, 0, 9), (0, 1, 0)], ECHO, 202, 64512)),
+        ('link_down', 1 << 3 | 2, 0, routed(MIDDLE, [(1, 7)], [(0, 0, 9), (0, 1, 5), (0, 9, 0)], UDP8)),
+        ('traceroute', 1 << 3 | 2, 0, routed(MIDDLE, [(1, 7)], [(0, 0, 9), (2, 1, 5), (0, 9, 0)], TRACE, 202)),
+        ('bad_mac', 1 << 3, 0, routed(MIDDLE, [(1, 7)], [(0, 0, 9), (0, 1, 5), (0, 9, 0)], UDP8 + bytes(1200)))):
+    write('router', name, bytes([flags, seg_len]) + packet)
+quote = routed(2 << 12, [(1, 7)], [(0, 0, 9), (0, 1, 0)], UDP8)
+write('router', 'deliver_error', bytes([1 << 3 | 2, 0]) + routed(
+    1 << 24 | 2 << 12, [(1, 7)], [(0, 0, 9), (0, 1, 0)], bytes([5, 0, 0, 0]) + bytes(16) + quote, 202, 64512))
+one = routed(2 << 12, [(1, 7)], [(0, 0, 1), (0, 9, 0)], UDP8, src=64512)
+write('router', 'train', bytes([3, len(one) // 8]) + one * 5)
