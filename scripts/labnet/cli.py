@@ -16,6 +16,7 @@ DEFAULT_NAME = "default"
 EPILOG = """\
 examples:
   scripts/lab up --topology parallel --links 3 --rate 20mbit
+  scripts/lab up --topology leaf --links 8 --routers emulated
   scripts/lab status
   scripts/lab exec h1 scion showpaths 1-64513
   scripts/lab link 2 cut
@@ -125,6 +126,11 @@ def parser():
                    help="hosts in each AS that has any (default: 1; local: 2)")
     c.add_argument("--bfd", choices=("on", "off"), default="on",
                    help="off: no router notices that a link is dead (default: on, every 100 ms)")
+    c.add_argument("--routers", choices=("real", "emulated"), default="real",
+                   help="emulated: a fast stand-in for routers and daemons instead of the programs of scionproto, "
+                        "which need not be there (default: real)")
+    c.add_argument("--path-age", type=float, default=0, metavar="SECONDS",
+                   help="with emulated routers: paths are so old already when they are asked for (default: 0)")
     c.add_argument("--log-level", choices=("debug", "info", "error"), default="info",
                    help="of the SCION programs (default: info)")
     c.add_argument("--timeout", type=float, default=30, metavar="SECONDS",
@@ -185,10 +191,13 @@ def _up(args, term):
     build = _build_arguments(args)
     topo = topology.build(args.name, **build)  # complains before anything is done
     options = {"bfd": args.bfd == "on", "path_lifetime": args.path_lifetime, "log_level": args.log_level,
-               "timeout_s": args.timeout}
+               "timeout_s": args.timeout, "routers": args.routers, "path_age_s": args.path_age}
+    if args.path_age and args.routers != "emulated":
+        raise LabError("--path-age is for --routers emulated: real segments are as old as they are")
     term.say(f"lab {topo.name}: {topo.kind}, {len(topo.ases)} ASes, {len(topo.links)} links, "
              f"{topo.underlay}, MTU {topo.mtu}, rate {args.rate}")
-    lab.up(args.name, build, options, lab.find_tools(), term.say, term.progress)
+    tools = lab.find_tools() if args.routers == "real" else None
+    lab.up(args.name, build, options, tools, term.say, term.progress)
     if args.json:
         print(json.dumps(lab.describe(*lab.load(args.name)), indent=1))
     else:
@@ -218,7 +227,7 @@ def _print_status(d, color):
         return f"\033[31m{text}\033[0m" if bad and color else text
 
     print(f"lab {d['name']}: {d['topology']}, {d['underlay']}, MTU {d['mtu']}, BFD "
-          f"{'on' if d['bfd'] else 'off'}, {d['paths_expected']} paths each way")
+          f"{'on' if d['bfd'] else 'off'}, {d['routers']} routers, {d['paths_expected']} paths each way")
     _table([("HOST", "ADDRESS", "DAEMON", "NAMESPACE")] +
            [(h["name"], f"{h['isd_as']},{h['address']}", h["daemon"], h["netns"]) for h in d["hosts"]])
     if d["links"]:
@@ -267,7 +276,9 @@ def _exec(args, _term):
     argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
     if not argv:
         raise LabError("exec needs a command")
-    env = {**os.environ, "PATH": f"{content['tools']}:{os.environ.get('PATH', '')}"}
+    env = dict(os.environ)
+    if content["tools"]:
+        env["PATH"] = f"{content['tools']}:{os.environ.get('PATH', '')}"
     if asys.hosts:
         env["SCION_DAEMON"] = topo.endpoint(asys.address, topology.DAEMON_PORT)
     full = netns.command(where, argv)
@@ -296,7 +307,8 @@ def _link(args, _term):
             content["rates"][str(link.id)] = args.rate
             state.save(args.name, content)
         if args.wait and content["options"]["bfd"]:
-            ready.wait_link(link, "up" if args.action == "restore" else "down", time.monotonic() + 10)
+            ready.wait_link(link, "up" if args.action == "restore" else "down", time.monotonic() + 10,
+                            args.name if lab.is_emulated(content) else None)
 
 
 def _stop(args, _term):
@@ -324,8 +336,9 @@ def _become_root(argv):
         return
     if not shutil.which("sudo"):
         raise LabError("needs root for network namespaces, and there is no sudo: run it as root")
-    lab.find_tools()  # as the user, so that the cache stays the user's
-    keep = [f"{key}={os.environ[key]}" for key in ("SHILA_CACHE", "XDG_CACHE_HOME", "PATH", "NO_COLOR")
+    if "emulated" not in argv:
+        lab.find_tools()  # as the user, so that the cache stays the user's
+    keep = [f"{key}={os.environ[key]}" for key in ("SHILA_BUILD", "SHILA_CACHE", "XDG_CACHE_HOME", "PATH", "NO_COLOR")
             if key in os.environ]
     script = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lab")
     os.execvp("sudo", ["sudo", "env", *keep, sys.executable, script, *argv])

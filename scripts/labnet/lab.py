@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from . import LabError, config, crypto, links, netns, processes, ready, state, topology
+from . import LabError, config, crypto, emulated, links, netns, processes, ready, state, topology
 from .topology import DAEMON_PORT
 
 # The programs of an AS: name, configuration file, only where there are hosts
@@ -34,6 +34,10 @@ def load(name):
         others = [n for n in state.names() if n != name]
         raise LabError(f"the lab {name} is not up" + (f" (but: {', '.join(others)})" if others else ""))
     return rebuild(content), content
+
+
+def is_emulated(content):
+    return content["options"].get("routers") == "emulated"
 
 
 def find_tools():
@@ -88,7 +92,12 @@ def _up(topo, build, options, tools, began, say, progress):
     netns.create(topo)
     links.set_all_rates(topo)
     say(f"{len(topo.netns_names)} namespaces and {len(topo.links)} links", took())
-    crypto.make(topo, directory, tools)
+    if is_emulated(content):
+        content["router_binary"] = emulated.binary()
+        emulated.make_keys(topo, directory)
+        emulated.write_ages(directory, config.max_exp_time(options["path_lifetime"]), options["path_age_s"])
+    else:
+        crypto.make(topo, directory, tools)
     config.write(topo, directory, options["bfd"], options["path_lifetime"], options["log_level"])
     say("keys, certificates, configuration", took())
 
@@ -106,8 +115,17 @@ def _up(topo, build, options, tools, began, say, progress):
             if p.poll() is not None:
                 raise LabError(f"{key} has ended with exit code {p.returncode}")
 
-    waiter = ready.Waiter(topo, tools, began + options["timeout_s"], check, progress)
+    deadline = began + options["timeout_s"]
+    waiter = ready.Waiter(topo, tools, deadline, check, progress, is_emulated(content))
     try:
+        if is_emulated(content):
+            running["routers"] = emulated.start_routers(content, topo, directory)
+            start("daemon")
+            emulated.wait_ready(topo.name, check, deadline)
+            waiter.for_interfaces()
+            ready.wait_serving([("daemon", a) for a in topo.ases if a.hosts], check, deadline)
+            _became_ready(topo, content, took, say)
+            return
         start("router", "daemon")
         # A control service that starts before its links are up loses its first beacons, and sends
         # the next ones only an interval later.
@@ -117,6 +135,10 @@ def _up(topo, build, options, tools, began, say, progress):
         waiter.for_paths()
     except LabError as e:
         raise LabError(f"{e}\n{_log_tails(directory)}") from None
+    _became_ready(topo, content, took, say)
+
+
+def _became_ready(topo, content, took, say):
     content["ready"] = True
     content["ready_after_s"] = round(took(), 2)
     state.save(topo.name, content)
@@ -128,8 +150,11 @@ def _start(content, directory, program, asys):
     """Starts a program of an AS and notes it in lab.json, which the caller saves."""
     key = f"{program}-{asys.asn}"
     conf = next(c for p, c, _ in PROGRAMS if p == program)
-    argv = [os.path.join(content["tools"], program), "--config",
-            os.path.join(crypto.as_dir(directory, asys), conf)]
+    if is_emulated(content):
+        argv = emulated.daemon_command(content["name"], asys)
+    else:
+        argv = [os.path.join(content["tools"], program), "--config",
+                os.path.join(crypto.as_dir(directory, asys), conf)]
     p = processes.start(asys.netns, argv, os.path.join(directory, "log", key + ".log"))
     content["processes"][key] = processes.identify(p.pid)
     return p
@@ -142,9 +167,12 @@ def find_programs(topo, content, names):
     for name in names:
         program, _, where = name.partition("@")
         key = f"{program}-{ases[where].asn}" if where in ases else None
-        if key not in content["processes"]:
+        known = set(content["processes"]) - {emulated.KEY}
+        if emulated.KEY in content["processes"]:
+            known |= {f"router-{a.asn}" for a in topo.ases}
+        if key not in known:
             raise LabError(f"no {name!r} in the lab {content['name']}; there are "
-                           + ", ".join(k.replace("-", "@") for k in sorted(content["processes"])))
+                           + ", ".join(k.replace("-", "@") for k in sorted(known)))
         found.append((key, program, ases[where]))
     return found
 
@@ -154,7 +182,11 @@ def stop_programs(name, names, grace_s, first=signal.SIGTERM):
     with state.locked(name, wait_s=10):
         topo, content = load(name)
         wanted = find_programs(topo, content, names)
-        processes.stop([content["processes"][key] for key, _, _ in wanted], grace_s, first)
+        for key, _, asys in wanted:
+            if key not in content["processes"]:
+                emulated.stop_router(name, asys)
+        processes.stop([content["processes"][key] for key, _, _ in wanted if key in content["processes"]], grace_s,
+                       first)
 
 
 def start_programs(name, names, wait_s):
@@ -164,7 +196,12 @@ def start_programs(name, names, wait_s):
         wanted = find_programs(topo, content, names)
         running = []
         for key, program, asys in wanted:
-            if not processes.alive(content["processes"][key]):
+            if key not in content["processes"]:
+                if processes.alive(content["processes"][emulated.KEY]):
+                    emulated.start_router(name, asys)
+                else:
+                    running.append(("routers", emulated.start_routers(content, topo, state.lab_dir(name))))
+            elif not processes.alive(content["processes"][key]):
                 running.append((key, _start(content, state.lab_dir(name), program, asys)))
         state.save(name, content)
 
@@ -176,8 +213,11 @@ def start_programs(name, names, wait_s):
                                    f"its log is {log}")
 
         if wait_s:
-            ready.wait_serving([(program, asys) for _, program, asys in wanted], check,
-                               time.monotonic() + wait_s)
+            deadline = time.monotonic() + wait_s
+            if is_emulated(content):
+                emulated.wait_ready(name, check, deadline)
+            ready.wait_serving([(program, asys) for key, program, asys in wanted if key in content["processes"]],
+                               check, deadline)
         else:
             check()
 
@@ -240,12 +280,23 @@ def describe(topo, content):
     def daemon(a):
         return topo.endpoint(a.address, DAEMON_PORT)
 
+    def programs(a):
+        found = {program: {"pid": content["processes"][key]["pid"],
+                           "running": processes.alive(content["processes"][key])}
+                 for program, _, _ in PROGRAMS
+                 for key in [f"{program}-{a.asn}"] if key in content["processes"]}
+        if is_emulated(content):
+            found["router"] = {"pid": content["processes"][emulated.KEY]["pid"],
+                               "running": emulated.routers(topo.name).get(a.isd_as, {}).get("running", False)}
+        return found
+
     return {
         "name": topo.name,
         "topology": topo.kind,
         "underlay": topo.underlay,
         "mtu": topo.mtu,
         "bfd": content["options"]["bfd"],
+        "routers": content["options"].get("routers", "real"),
         "paths_expected": topo.paths_expected(),
         "ready_after_s": content["ready_after_s"],
         "state_dir": state.lab_dir(topo.name),
@@ -256,12 +307,7 @@ def describe(topo, content):
             "netns": a.netns,
             "address": a.address,
             "daemon": daemon(a) if a.hosts else None,
-            "processes": {
-                program: {"pid": content["processes"][key]["pid"],
-                          "running": processes.alive(content["processes"][key])}
-                for program, _, _ in PROGRAMS
-                for key in [f"{program}-{a.asn}"] if key in content["processes"]
-            },
+            "processes": programs(a),
         } for a in topo.ases],
         "hosts": [{
             "name": h.name,

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from . import LabError, config, netns
+from . import LabError, config, emulated, netns
 from .topology import DAEMON_PORT
 
 POLL_S = 0.05
@@ -57,10 +57,14 @@ def wait_serving(programs, check, deadline):
             time.sleep(POLL_S)
 
 
-def wait_link(link, state, deadline):
-    """Returns when the routers at both ends say that the link is "up" or "down"."""
+def wait_link(link, state, deadline, emulated_lab=None):
+    """Returns when the routers at both ends say that the link is "up" or "down".
+
+    emulated_lab: the name of a lab whose routers are emulated
+    """
     while True:
-        seen = [interfaces(end.asys).get(end.interface) for end in link.ends]
+        seen = [(emulated.interfaces(emulated_lab, end.asys) if emulated_lab else interfaces(end.asys))
+                .get(end.interface) for end in link.ends]
         if seen == [state, state]:
             return
         if time.monotonic() > deadline:
@@ -91,12 +95,13 @@ class Waiter:
     every look.
     """
 
-    def __init__(self, topo, tools, deadline, check_processes, progress):
+    def __init__(self, topo, tools, deadline, check_processes, progress, emulated_routers=False):
         self.topo = topo
         self.tools = tools
         self.deadline = deadline
         self.check_processes = check_processes
         self.progress = progress
+        self.emulated_routers = emulated_routers
 
     def _poll(self, what, wanted, count, describe):
         """Asks for each key of wanted until it has its number; what is complete is not asked again."""
@@ -118,8 +123,12 @@ class Waiter:
 
     def for_interfaces(self):
         ases = {a.asn: a for a in self.topo.ases}
+
+        def states(asys):
+            return emulated.interfaces(self.topo.name, asys) if self.emulated_routers else interfaces(asys)
+
         self._poll("interfaces up", {asn: len(a.interfaces) for asn, a in ases.items()},
-                   lambda asn: list(interfaces(ases[asn]).values()).count("up"),
+                   lambda asn: list(states(ases[asn]).values()).count("up"),
                    lambda asn: f"interfaces of {ases[asn].isd_as} up:")
 
     def for_paths(self):
