@@ -236,16 +236,19 @@ class Lab:
     """scripts/lab with a name of its own: `with Lab(topology="leaf", links=3) as lab:`, or lab.close().
 
     Arguments are the options of `scripts/lab up` (docs/lab.md): topology, links, rate, mtu, underlay
-    ("ipv4", "ipv6"), bfd (bool), hosts_per_as, path_lifetime, link_rate and link_mtu ({link: value}).
+    ("ipv4", "ipv6"), bfd (bool), hosts_per_as, path_lifetime, link_rate and link_mtu ({link: value}), routers
+    ("real", "emulated") and path_age.
     """
 
     def __init__(self, topology="parallel", links=None, rate=None, mtu=None, underlay="ipv4", bfd=True,
-                 hosts_per_as=None, path_lifetime=None, link_rate=None, link_mtu=None):
+                 hosts_per_as=None, path_lifetime=None, link_rate=None, link_mtu=None, routers="real",
+                 path_age=None):
         self.name = f"t{os.getpid()}x{next(_numbers)}"
         args = ["--json", "--timeout", "60", "--topology", topology, "--underlay", underlay,
-                "--bfd", "on" if bfd else "off"]
+                "--bfd", "on" if bfd else "off", "--routers", routers]
         for option, value in [("--links", links), ("--rate", rate), ("--mtu", mtu),
-                              ("--hosts-per-as", hosts_per_as), ("--path-lifetime", path_lifetime)]:
+                              ("--hosts-per-as", hosts_per_as), ("--path-lifetime", path_lifetime),
+                              ("--path-age", path_age)]:
             if value is not None:
                 args += [option, str(value)]
         for option, values in [("--link-rate", link_rate), ("--link-mtu", link_mtu)]:
