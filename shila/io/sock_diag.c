@@ -2,7 +2,9 @@
 #include "shila/io/sock_diag.h"
 
 #include <errno.h>
+#include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
+#include <linux/mptcp.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -18,13 +20,15 @@ struct question {
 	struct inet_diag_req_v2 req;
 };
 
-static int send_question(int fd, uint32_t number, const struct ip_addr *local, uint16_t local_port,
+/* @more: bits of the attributes that are wanted, too */
+static int send_question(int fd, uint32_t number, uint8_t more, const struct ip_addr *local, uint16_t local_port,
 			 const struct ip_addr *remote, uint16_t remote_port)
 {
 	struct question q = {
 		.nl = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST,
 			.nlmsg_seq = number },
 		.req = { .sdiag_family = local->len == 16 ? AF_INET6 : AF_INET, .sdiag_protocol = IPPROTO_TCP,
+			 .idiag_ext = more,
 			 .idiag_states = ~0u,
 			 .id = { .idiag_sport = htons(local_port), .idiag_dport = htons(remote_port),
 				 .idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } } },
@@ -35,14 +39,13 @@ static int send_question(int fd, uint32_t number, const struct ip_addr *local, u
 	return send(fd, &q, sizeof(q), MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-/* Return: state of the socket, 0 there is none, -errno. */
-static int read_answer(int fd, uint32_t number)
+/* Return: state of the socket, 0 there is none, -errno; the answer in @buf. */
+static int read_answer(int fd, uint32_t number, void *buf, size_t cap)
 {
-	_Alignas(struct nlmsghdr) uint8_t buf[4096];
-	const struct nlmsghdr *nl = (const struct nlmsghdr *)buf;
+	const struct nlmsghdr *nl = buf;
 
 	for (int i = 0; i < MAX_STALE; i++) {
-		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		ssize_t n = recv(fd, buf, cap, MSG_DONTWAIT);
 
 		if (n < 0)
 			return -errno;
@@ -62,9 +65,45 @@ static int read_answer(int fd, uint32_t number)
 static int ask(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port, const struct ip_addr *remote,
 	       uint16_t remote_port)
 {
-	int err = d->fd <= 0 ? -EBADF : send_question(d->fd, ++d->asked, local, local_port, remote, remote_port);
+	_Alignas(struct nlmsghdr) uint8_t buf[4096];
+	int err = d->fd <= 0 ? -EBADF : send_question(d->fd, ++d->asked, 0, local, local_port, remote, remote_port);
 
-	return err < 0 ? err : read_answer(d->fd, d->asked);
+	return err < 0 ? err : read_answer(d->fd, d->asked, buf, sizeof(buf));
+}
+
+static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, nest)
+		if (mnl_attr_get_type(a) == type)
+			return a;
+	return NULL;
+}
+
+int sock_diag_mptcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
+		    const struct ip_addr *remote, uint16_t remote_port, uint32_t *token)
+{
+	_Alignas(struct nlmsghdr) uint8_t buf[4096];
+	const struct nlmsghdr *nl = (const struct nlmsghdr *)buf;
+	const struct nlattr *a, *mptcp, *found = NULL;
+	int state = d->fd <= 0 ? -EBADF : send_question(d->fd, ++d->asked, 1 << (INET_DIAG_INFO - 1), local, local_port,
+							 remote, remote_port);
+
+	if (!state)
+		state = read_answer(d->fd, d->asked, buf, sizeof(buf));
+	if (state <= 0)
+		return state ? state : -ENOENT;
+	mnl_attr_for_each(a, nl, sizeof(struct inet_diag_msg)) {
+		if (mnl_attr_get_type(a) != INET_DIAG_ULP_INFO)
+			continue;
+		mptcp = find(a, INET_ULP_INFO_MPTCP);
+		found = mptcp ? find(mptcp, MPTCP_SUBFLOW_ATTR_TOKEN_LOC) : NULL;
+	}
+	if (!found || mnl_attr_get_payload_len(found) != sizeof(*token))
+		return -ENOENT;
+	*token = mnl_attr_get_u32(found);
+	return 0;
 }
 
 int sock_diag_tcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,

@@ -22,4 +22,11 @@ void sock_diag_close(struct sock_diag *d);
 int sock_diag_tcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
 		  const struct ip_addr *remote, uint16_t remote_port);
 
+/**
+ * sock_diag_mptcp() - By which token the kernel of this side knows the MPTCP connection of a subflow.
+ * Return: 0, -ENOENT there is no such subflow, -errno.
+ */
+int sock_diag_mptcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
+		    const struct ip_addr *remote, uint16_t remote_port, uint32_t *token);
+
 #endif

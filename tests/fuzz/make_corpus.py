@@ -201,6 +201,22 @@ write('control', 'offers', record(5, 0) + offers + offers + record(4, 3) + recor
 write('control', 'scmp', opened + b''.join(record(1, 0, load(v)) for v in sorted(VECTORS.glob('scmp_*.hex'))
                                            if len(load(v)) < 500))
 
+# What Linux says about MPTCP, family 0x21, as in tests/unit/io/test_mptcp_pm.c
+HEAD = '2100 0000 00000000 00000000'
+TOKEN = '08000100 db663e09'
+ENDS = ('06000200 02000000 08000500 7f000001 08000700 7f000001 06000900 c55e0000 06000a00 15b30000'
+        '05000300 00000000 05000400 00000000')
+ENDS6 = ('06000200 0a000000 14000600 00000000 00000000 0000ffff 0a070102 14000800 00000000 00000000 0000ffff 0a070009'
+         '06000900 9c400000 06000a00 13890000 05000c00 68000000')
+established = bytes.fromhex('54000000' + HEAD + '02010000' + TOKEN + ENDS)
+lost = bytes.fromhex('64000000' + HEAD + '0b010000' + TOKEN + ENDS6)
+over = bytes.fromhex('1c000000' + HEAD + '03010000' + TOKEN)
+refused = bytes.fromhex('3800000002000003 07000000 00000000 eaffffff 64000000 2100 0500 07000000 00000000'
+                        '12000100 696e76616c696420746f6b656e000000')
+for name, data in (('established', established), ('lost', lost), ('over', over), ('refused', refused),
+                   ('all', established + lost + over + refused)):
+    write('mptcp_pm', name, data)
+
 # What tests/tools/scion_daemon.py makes of two good paths
 sys.path.insert(0, str(HERE.parent / 'tools'))
 import scion_daemon  # noqa: E402
