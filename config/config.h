@@ -23,10 +23,14 @@
 #define CONFIG_MAX_WORKERS    8
 #define CONFIG_NAME_LEN	      64
 
+/* Who decides about the subflows of connections; auto: the kernel. */
+enum config_path_manager { PATH_MANAGER_AUTO, PATH_MANAGER_OWN, PATH_MANAGER_KERNEL };
+
 struct config_egress {
 	char namespace[CONFIG_NAME_LEN]; /* "": host mode */
 	char device[12];		 /* prefix of the TUN names: shila-e, shila-f for the second, ... */
 	uint32_t interfaces;		 /* TUNs, 1..8 */
+	enum config_path_manager path_manager;
 	size_t num_addresses;
 	struct ip_prefix addresses[CONFIG_MAX_PREFIXES]; /* TUN i has host address i + 1 of each */
 };
@@ -103,6 +107,7 @@ struct config_limits {
 	uint32_t scmp_per_second;
 	uint32_t control_queue;	     /* packets that wait for the control thread, a worker */
 	uint32_t held_syns;	     /* SYNs held while a path is looked up */
+	uint32_t subflows_per_second; /* created by our path manager */
 	uint32_t peers;
 	uint32_t paths_per_as;
 	uint32_t kept_paths;

@@ -14,6 +14,14 @@ static void check_host_mode(const struct node *section, const char *name, struct
 			   name);
 }
 
+static bool only_kernels(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->num_egress; i++)
+		if (cfg->egress[i].path_manager == PATH_MANAGER_OWN)
+			return false;
+	return cfg->num_egress > 0;
+}
+
 void check_not_yet(const struct node *root, struct report *r, const struct config *cfg)
 {
 	const struct node *egress = node_find(root, "egress"), *routes = node_find(root, "routes");
@@ -36,8 +44,8 @@ void check_not_yet(const struct node *root, struct report *r, const struct confi
 		if (cfg->routes[i].mode == MODE_JOIN)
 			node_error(r, node_find(route, "mode"),
 				   "%s.mode: join is not implemented yet in this version", name);
-		if (cfg->routes[i].backup)
+		if (cfg->routes[i].backup && only_kernels(cfg))
 			node_error(r, node_find(route, "backup"),
-				   "%s.backup: backup routes are not implemented yet in this version", name);
+				   "%s.backup: needs egress.path_manager own: the kernel's knows no backup subflows", name);
 	}
 }

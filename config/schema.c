@@ -59,6 +59,8 @@ const struct cfg_key cfg_keys[] = {
 	       .help = "Network namespace, made and removed unless it is there already."),
 	EGRESS(CFG_U32, interfaces, .min = 1, .max = CONFIG_MAX_INTERFACES, .def = "3",
 	       .help = "TUN devices, one subflow each."),
+	EGRESS(CFG_PATH_MANAGER, path_manager, .def = "auto",
+	       .help = "Who makes and repairs subflows: shila (own), or the kernel."),
 	EGRESS(CFG_PREFIX, addresses, .flags = CFG_LIST,
 	       MANY(config_egress, num_addresses, addresses, CONFIG_MAX_PREFIXES),
 	       .def = "10.7.1.0/24", .help = "Every TUN gets one address out of each prefix."),
@@ -149,6 +151,8 @@ const struct cfg_key cfg_keys[] = {
 	LIMIT(control_queue, 16, 65536, "1024",
 	      "Packets of one worker that wait for the control thread."),
 	LIMIT(held_syns, 1, 65536, "1024", "SYNs that wait for a path or a peer."),
+	LIMIT(subflows_per_second, 1, 100000, "2000",
+	      "Subflows that shila's path manager creates in a second."),
 	LIMIT(peers, 1, 65536, "1024", "Peers."),
 	LIMIT(paths_per_as, 1, 512, "512", "Paths kept to one AS."),
 	LIMIT(kept_paths, 16, 65536, "4096", "Paths in the state file, for a restart."),
@@ -164,7 +168,8 @@ _Static_assert(sizeof(((struct config *)0)->state) == CFG_FILE_LEN &&
 		       sizeof(((struct config *)0)->control) == CFG_FILE_LEN,
 	       "CFG_FILE fits its members");
 _Static_assert(sizeof(enum config_metric) == sizeof(int) && sizeof(enum config_mode) == sizeof(int) &&
-		       sizeof(enum config_steering) == sizeof(int),
+		       sizeof(enum config_steering) == sizeof(int) &&
+		       sizeof(enum config_path_manager) == sizeof(int),
 	       "enums are stored as int");
 
 const char *cfg_name(const struct cfg_key *k)

@@ -17,6 +17,7 @@ enum cfg_type {
 	CFG_METRIC, /* enum config_metric */
 	CFG_MODE,   /* enum config_mode */
 	CFG_STEERING, /* enum config_steering */
+	CFG_PATH_MANAGER, /* enum config_path_manager */
 	CFG_NETNS,  /* char[CONFIG_NAME_LEN], may be "" */
 	CFG_FILE,   /* char[CFG_FILE_LEN], absolute */
 	CFG_ADDR,   /* struct ip_addr */

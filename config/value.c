@@ -147,6 +147,21 @@ static int parse_steering(const struct cfg_key *k, const char *text, void *out, 
 	return 0;
 }
 
+static int parse_path_manager(const struct cfg_key *k, const char *text, void *out, char *why)
+{
+	static const char *const words[] = {[PATH_MANAGER_AUTO] = "auto",
+					    [PATH_MANAGER_OWN] = "own",
+					    [PATH_MANAGER_KERNEL] = "kernel",
+					    NULL};
+	int i = word(text, words);
+
+	(void)k;
+	if (i < 0)
+		return refuse_text(why, text, "is none of auto, own, kernel");
+	*(enum config_path_manager *)out = (enum config_path_manager)i;
+	return 0;
+}
+
 static int parse_netns(const struct cfg_key *k, const char *text, void *out, char *why)
 {
 	(void)k;
@@ -483,6 +498,7 @@ const struct cfg_type_info cfg_types[CFG_NUM_TYPES] = {
 	[CFG_METRIC] = {"a metric", false, parse_metric},
 	[CFG_MODE] = {"a mode", false, parse_mode},
 	[CFG_STEERING] = {"a way", false, parse_steering},
+	[CFG_PATH_MANAGER] = {"a path manager", false, parse_path_manager},
 	[CFG_NETNS] = {"the name of a namespace", false, parse_netns},
 	[CFG_FILE] = {"the path of a file", false, parse_file},
 	[CFG_ADDR] = {"an address", false, parse_addr},

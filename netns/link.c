@@ -188,6 +188,17 @@ int netns_lo_up(const struct netns *ns, char *why)
 	return n < 0 ? n : 0;
 }
 
+int netns_device_index(const struct netns *ns, const char *name)
+{
+	int old = netns_enter(ns), index;
+
+	if (old < 0)
+		return old;
+	index = (int)if_nametoindex(name);
+	netns_leave(old);
+	return index;
+}
+
 int netns_set_mtu(const struct netns *ns, const char *name, uint32_t mtu_bytes, char *why)
 {
 	const struct netns_tun change = { .mtu_bytes = mtu_bytes };

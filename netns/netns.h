@@ -47,6 +47,7 @@ struct netns_tun {
 	struct ip_addr addresses[8];  /* /32 and /128 */
 	bool default_route;	      /* metric 0 default in the main table, both families */
 	uint32_t table; /* 0: none; else one with a default over this device, and rules "from address" */
+	bool keep_endpoints;	      /* those of an earlier start stay: connections of then have subflows by them */
 	bool endpoint;		      /*
 				       * MPTCP endpoint `subflow dev` for each address. The kernel has
 				       * room for 8; what is too much is a warning. Main flows leave from
@@ -84,6 +85,15 @@ void netns_warn(const struct netns *ns);
  * of 2 a server refuses more joins.
  */
 int netns_raise_limits(const struct netns *ns, uint32_t subflows, uint32_t add_addrs, char *why);
+
+/**
+ * netns_path_manager() - Who manages the subflows of sockets that are made from now on: a program, or the kernel.
+ * Return: 0, or -errno: the kernel has no such choice.
+ */
+int netns_path_manager(const struct netns *ns, bool userspace);
+
+/* netns_device_index() - Return: 0 there is none of that name, -errno. */
+int netns_device_index(const struct netns *ns, const char *name);
 
 /* netns_set_mtu() - MTU of one device, at run time. */
 int netns_set_mtu(const struct netns *ns, const char *name, uint32_t mtu_bytes, char *why);

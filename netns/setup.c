@@ -26,7 +26,7 @@ static int endpoints_ensure(const struct netns *ns, int ifindex, const struct ne
 	if (n < 0)
 		return n == -EOPNOTSUPP && !tun->endpoint ? 0 : n;
 	for (int i = 0; i < n; i++) {
-		bool wanted = tun->endpoint &&
+		bool wanted = (tun->endpoint || tun->keep_endpoints) &&
 			      netns_is_listed(&list[i].addr, tun->addresses, tun->num_addresses);
 
 		if (list[i].ifindex != ifindex || wanted)

@@ -120,14 +120,11 @@ static void apply(const struct netns *ns, const struct setting *list, size_t n)
 }
 
 /* The name until Linux 6.14 and the one since; both stay in step where both are there. */
-static void use_kernel_path_manager(const struct netns *ns)
+int netns_path_manager(const struct netns *ns, bool userspace)
 {
-	if (netns_sysctl(ns, "net/mptcp/path_manager", "kernel") < 0 &&
-	    netns_sysctl(ns, "net/mptcp/pm_type", "0") < 0)
-		log_warn("namespace '%s': cannot choose the kernel's MPTCP path manager: no "
-			 "subflows "
-			 "if it is not the default",
-			 ns->name);
+	int err = netns_sysctl(ns, "net/mptcp/path_manager", userspace ? "userspace" : "kernel");
+
+	return err < 0 ? netns_sysctl(ns, "net/mptcp/pm_type", userspace ? "1" : "0") : err;
 }
 
 /*
@@ -188,7 +185,6 @@ int netns_prepare(const struct netns *ns, char *why)
 	apply(ns, settings, sizeof(settings) / sizeof(settings[0]));
 	if (netns_sysctl_get(ns, "net/ipv6/conf/all/disable_ipv6", value, sizeof(value)) == 0)
 		apply(ns, settings_ipv6, sizeof(settings_ipv6) / sizeof(settings_ipv6[0]));
-	use_kernel_path_manager(ns);
 	raise_buffers(ns, "net/ipv4/tcp_rmem", RECEIVE_BUFFER, RECEIVE_BUFFER);
 	raise_buffers(ns, "net/ipv4/tcp_wmem", 0, SEND_BUFFER);
 	err = netns_lo_up(ns, why);

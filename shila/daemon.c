@@ -308,6 +308,7 @@ static int start_control(struct daemon *d, const struct ip_addr *local)
 	memcpy(setup.worker_ports, d->worker_ports, sizeof(setup.worker_ports));
 	memcpy(setup.tuns, d->devices.tuns, sizeof(setup.tuns));
 	memcpy(setup.diag, d->devices.diag, sizeof(setup.diag));
+	memcpy(setup.pm, d->devices.pm, sizeof(setup.pm));
 	restart_host(d->cfg, &setup, &host);
 	d->store = restart_store(d->cfg, d->workers, &host);
 	setup.store = d->store;

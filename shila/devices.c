@@ -44,6 +44,31 @@ static struct netns *get_namespace(struct devices *d, const char *name, struct s
 	return *err < 0 ? NULL : ns;
 }
 
+/* Before any program makes a socket there. Where the kernel leaves that to nobody else, it does it itself. */
+static void choose_path_manager(struct devices *d, const struct netns *ns, uint8_t side, enum config_path_manager who)
+{
+	struct mptcp_pm *pm = &d->pm[side];
+	int old, err;
+
+	if (who == PATH_MANAGER_OWN) {
+		old = netns_enter(ns);
+		err = old < 0 ? old : mptcp_pm_open(pm);
+		if (old >= 0)
+			netns_leave(old);
+		if (!err)
+			err = netns_path_manager(ns, true);
+		if (!err)
+			return;
+		mptcp_pm_close(pm);
+		log_warn("namespace '%s': the kernel lets no program manage subflows (%s), so it does that itself: one for "
+			 "each TUN, and lost ones do not come back (egress.path_manager; Linux 5.19 or later)", ns->name,
+			 strerror(-err));
+	}
+	if ((ns->made || who == PATH_MANAGER_KERNEL) && netns_path_manager(ns, false) < 0)
+		log_warn("namespace '%s': cannot choose the kernel's MPTCP path manager: no subflows if it is not the default",
+			 ns->name);
+}
+
 static int check_owner(const struct netns *ns, const struct netns_tun *t, char *why)
 {
 	char alias[64];
@@ -136,6 +161,9 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 	err = netns_tun_setup(ns, t, why);
 	if (err < 0)
 		return err;
+	out->ifindex = netns_device_index(ns, t->name);
+	if (out->ifindex < 0)
+		out->ifindex = 0;
 	if (!d->diag[side].fd)
 		open_diag(d, ns_index, side);
 	err = tun_persist(fds[0]);
@@ -156,6 +184,7 @@ static int add_egress(struct devices *d, const struct config *cfg, size_t e, str
 
 	if (!ns)
 		return err;
+	choose_path_manager(d, ns, (uint8_t)(e + 1), eg->path_manager);
 	for (uint32_t i = 0; i < eg->interfaces; i++) {
 		struct netns_tun t = {
 			.mtu_bytes = mtu_bytes,
@@ -166,7 +195,8 @@ static int add_egress(struct devices *d, const struct config *cfg, size_t e, str
 			 */
 			.table = i ? FIRST_TABLE + (uint32_t)d->num_tuns : 0,
 			/* The kernel has room for 8; the main flow's address needs none. */
-			.endpoint = i > 0,
+			.endpoint = i > 0 && !d->pm[e + 1].commands,
+			.keep_endpoints = i > 0 && d->pm[e + 1].commands,
 		};
 
 		snprintf(t.name, sizeof(t.name), "%s%u", eg->device, i);
@@ -183,6 +213,7 @@ static int add_ingress(struct devices *d, const struct config *cfg, struct state
 		       uint32_t mtu_bytes, char *why)
 {
 	const struct config_ingress *in = &cfg->ingress;
+	size_t before = d->num_namespaces;
 	unsigned int index;
 	int err = 0;
 	struct netns *ns = get_namespace(d, in->namespace, state, &index, &err, why);
@@ -190,6 +221,8 @@ static int add_ingress(struct devices *d, const struct config *cfg, struct state
 
 	if (!ns)
 		return err;
+	if (d->num_namespaces > before)
+		choose_path_manager(d, ns, 0, ns->made ? PATH_MANAGER_KERNEL : PATH_MANAGER_AUTO);
 	snprintf(t.name, sizeof(t.name), "%s0", in->device);
 	for (size_t i = 0; i < in->num_addresses; i++)
 		t.addresses[t.num_addresses++] = in->addresses[i];
@@ -198,6 +231,8 @@ static int add_ingress(struct devices *d, const struct config *cfg, struct state
 
 static void close_diag(struct devices *d)
 {
+	for (size_t i = 0; i < sizeof(d->pm) / sizeof(d->pm[0]); i++)
+		mptcp_pm_close(&d->pm[i]);
 	for (size_t i = 0; i < sizeof(d->diag) / sizeof(d->diag[0]); i++)
 		sock_diag_close(&d->diag[i]);
 }
@@ -259,6 +294,13 @@ int devices_down(struct devices *d, char *why)
 	for (unsigned int t = 0; t < n; t++)
 		memcpy(names[t], d->tuns[t].name, sizeof(names[t]));
 	close_queues(d);
+	for (unsigned int t = 0; t < n; t++) {
+		const struct netns *ns = &d->namespaces[d->tun_ns[t]];
+
+		/* Whoever uses it without us must not wait for our subflows. */
+		if (d->pm[d->tuns[t].side].commands && !ns->made)
+			netns_path_manager(ns, false);
+	}
 	close_diag(d);
 	for (unsigned int t = 0; t < n; t++) {
 		err = netns_tun_remove(&d->namespaces[d->tun_ns[t]], names[t], why);

@@ -17,6 +17,7 @@ struct devices {
 	int fds[CONTROL_MAX_TUNS][CONFIG_MAX_WORKERS];
 	unsigned int queues;
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
+	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; not open: the kernel manages subflows itself */
 	bool no_datagram_trains; /* some TUN takes every datagram alone */
 	enum config_steering steering; /* rings: some TUN has no program */
 };

@@ -71,10 +71,13 @@ void conn_leave(struct ctl_flow *f)
 		}
 	}
 	f->conn = NULL;
-	if (--n->num_flows)
+	if (--n->num_flows) {
+		subflows_left(n, f);
 		return;
+	}
 	if (n->has_token)
 		HASH_DEL(f->control->conns, n);
+	subflows_forget(f->control, n);
 	set_plan(n, NULL, 0);
 	free(n);
 }
@@ -183,10 +186,32 @@ int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 	return 0;
 }
 
+void conn_plan_also(const struct control *c, struct conn *n, struct peer_path *pp)
+{
+	struct planned *p = NULL;
+
+	for (unsigned int i = 0; i < n->num_planned; i++) {
+		if (n->planned[i].path == pp)
+			return;
+		if (!n->planned[i].path && !p)
+			p = &n->planned[i];
+	}
+	if (!p && n->num_planned < n->room) {
+		p = &n->planned[n->num_planned++];
+		p->path = NULL;
+	}
+	if (p) {
+		p->path = pp;
+		DL_APPEND(pp->planners, p);
+	}
+	if (path_mss(c, pp) < n->mss)
+		n->mss = path_mss(c, pp);
+}
+
 bool conn_uses_path(const struct conn *n, const struct peer_path *pp)
 {
 	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
-		if (f->path == pp && f->state < FLOW_LINGER)
+		if (f->path == pp && flow_counts(f))
 			return true;
 	return false;
 }
@@ -196,7 +221,7 @@ unsigned int conn_live_flows(const struct conn *n)
 	unsigned int live = 0;
 
 	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
-		live += f->state < FLOW_LINGER;
+		live += flow_counts(f);
 	return live;
 }
 

@@ -302,7 +302,7 @@ int control_new(const struct control_setup *setup, struct control **out)
 	if (err < 0)
 		return err;
 	probing_start(c);
-	return 0;
+	return subflows_start(c);
 }
 
 void control_set_as(struct control *c, const struct local_as *as)
@@ -359,6 +359,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 	peers_free(c);
 	path_sets_stop(c);
 	flow_timers_stop(c);
+	subflows_stop(c);
 	wake_close(&c->from_workers);
 	uv_close((uv_handle_t *)&c->tick, NULL);
 	uv_close((uv_handle_t *)&c->announcer, NULL);

@@ -13,6 +13,8 @@
  *     dispatch.c  what comes from workers and from the contact port, and who takes it
  *     opening.c   client side: SYN -> path -> OPEN -> ACCEPT
  *     conns.c     connections: their plan of paths, their token, which path is next
+ *     subflows.c  our path manager: which subflows a connection has
+ *     subflow_orders.c  telling the kernel
  *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
  *     flows.c     flow records, their slots in the workers, state, timers, the end
  *     index.c     flows by what they are called
@@ -40,6 +42,8 @@
 #include "shila/core/flow_state.h"
 #include "shila/core/path_choice.h"
 #include "shila/core/pool.h"
+#include "shila/core/subflow_plan.h"
+#include "shila/io/mptcp_pm.h"
 #include "shila/io/path_source.h"
 #include "shila/io/sock_diag.h"
 #include "shila/io/underlay.h"
@@ -84,6 +88,7 @@ struct peer_path {
 	struct tmpl *tmpl; /* towards the peer's contact port, for PROBE */
 	enum path_state state;
 	bool gone;	   /* no longer in the path set; freed by the tick once no flow uses it */
+	bool worse;	   /* much worse than the best one that flows to this peer use */
 	uint32_t srtt_us, var_us; /* 0: never measured */
 	uint32_t flows;
 	uint32_t sent, answered;  /* probes, for the loss ratio; halved now and then */
@@ -151,6 +156,7 @@ struct peer {
 	uint64_t refused_log_us; /* one log line a second and peer */
 	uint32_t kept;	 /* its record + 1, 0: none */
 	bool outage;	 /* all its paths were down: it was away, not they */
+	bool paths_changed; /* its connections may want other subflows */
 	uint64_t regroup_us; /* 0, or when flows whose path did not come back with the others leave it */
 };
 
@@ -191,6 +197,7 @@ struct conn {
 	struct ctl_flow *flows;
 	unsigned int num_flows;
 	uint16_t mss;
+	struct managed *managed; /* NULL: the kernel decides about its subflows, or it has none */
 	uint8_t num_planned, room; /* for as many paths as it may ever have */
 	struct planned planned[];
 };
@@ -223,6 +230,13 @@ struct ctl_flow {
 	bool lingers;	 /* in control->lingering */
 	struct ctl_flow *linger_prev, *linger_next;
 	struct peer *peer;
+	bool expected;	     /* a join that was ordered: its SYN is to come */
+	bool given_up;	     /* we ended it */
+	bool socket_lost;    /* our kernel ended it, and the peer may not know */
+	bool backup;
+	bool stands_in;	     /* a join in the place of the main flow, which is gone */
+	bool was_open;
+	uint8_t address_id;  /* of a join that was ordered; 0: it was not, or by another daemon */
 	struct peer_path *path;	     /* client; NULL at the server */
 	struct ctl_flow *path_prev, *path_next; /* of path->on */
 	struct ctl_flow *wait_prev, *wait_next; /* of peer->waiting */
@@ -301,6 +315,7 @@ struct move_probe {
 struct control_tun {
 	uint8_t side;	/* 0: ingress, 1..: egress */
 	char name[16];
+	int ifindex;	/* in its namespace; 0: not known */
 	unsigned int num_addresses;
 	struct ip_addr addresses[CONFIG_MAX_PREFIXES];
 };
@@ -320,6 +335,7 @@ struct control_setup {
 	struct control_tun tuns[CONTROL_MAX_TUNS];
 	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
+	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; not open: the kernel's path manager */
 	bool sieve; /* programs on the sockets, if the kernel takes them */
 	bool rings; /* workers pass on what is not theirs */
 	uint32_t busy_poll_us; /* of the workers */
@@ -337,6 +353,7 @@ struct control_counters {
 	uint64_t moves, renewals, followed, scmp_rx;
 	uint64_t clock_jumps;
 	uint64_t parked, woken;
+	uint64_t subflows_created, subflows_failed, subflows_lost, subflows_destroyed, priorities;
 	uint64_t resets, unreachables; /* answers to local programs */
 	uint64_t resumed, lost; /* flows of the daemon before */
 };
@@ -408,6 +425,17 @@ struct control {
 	unsigned int next_ended;
 	struct move_probe *by_probe;
 	struct conn *conns; /* by token */
+	struct {
+		struct managed *all; /* by our kernel's token */
+		struct wheel timers;
+		uv_timer_t uv;
+		uint64_t at;	      /* when that expires; UINT64_MAX: it is not set */
+		uint64_t second;      /* limits.subflows_per_second */
+		uint32_t in_second;
+		bool peers_changed, polling;
+		uv_poll_t events[CONFIG_MAX_EGRESS + 1];
+		bool said_refused;
+	} subflows;
 	struct peer *peers;
 	struct peer *idle; /* those that may be forgotten, oldest first */
 	uint32_t num_idle;
@@ -547,6 +575,9 @@ void flow_timers_stop(struct control *c);
 void flow_saw(struct control *c, const struct up_msg *m);
 void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
 void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local);
+void flow_socket_lost(struct ctl_flow *f); /* our kernel has it no more: the peer's is reset, and it lingers */
+/* flow_counts() - It has its path for itself; not one that is over, or will be in a moment. */
+bool flow_counts(const struct ctl_flow *f);
 /* flow_may_log() - Thousands may share a fate at once: some are named, the others only counted. */
 bool flow_may_log(struct control *c);
 char *flow_str(const struct ctl_flow *f, char *buf); /* 256: "flow 12 tcp a:1 > b:2 (1-64513,10.0.0.1)" */
@@ -571,6 +602,7 @@ void opening_accept(struct control *c, const struct arrival *a, const struct fra
 void opening_reject(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
 void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
 void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
+void opening_start(struct ctl_flow *f); /* paths are there, and it holds its first packet: choose one and send */
 void opening_paths_known(struct peer *p); /* flows that wait */
 void opening_confirm(struct ctl_flow *f);
 void opening_resumed(struct ctl_flow *f); /* open before a restart, and the server not heard since its SYN/ACK */
@@ -595,11 +627,25 @@ void conn_resume(struct conn *n);
 bool conn_has_hole(const struct conn *n);
 bool conn_uses_path(const struct conn *n, const struct peer_path *pp);
 unsigned int conn_live_flows(const struct conn *n);
+/* conn_plan_also() - @pp is in the plan from now on, if there is room. */
+void conn_plan_also(const struct control *c, struct conn *n, struct peer_path *pp);
 /* The planned path that no flow has yet, dead ones last; NULL: all are taken. */
 struct peer_path *conn_next_path(const struct conn *n);
 /* @proven: only paths that are not suspect or down; else any that the connection does not use. */
 struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven);
 void conn_forget_path(struct peer_path *pp);
+
+/* ---- subflows.c ---- */
+int subflows_start(struct control *c); /* once the flows of before are there */
+void subflows_stop(struct control *c);
+bool subflows_are_ours(const struct control *c, uint8_t side);
+/* The SYN of a join that was ordered; false: it is something else. */
+bool subflows_syn(struct ctl_flow *f, const struct up_msg *m, const struct tcp_hdr *tcp);
+void subflows_expire(struct ctl_flow *f); /* that SYN did not come */
+void subflows_left(struct conn *n, const struct ctl_flow *f); /* @f is no longer in it */
+void subflows_forget(struct control *c, struct conn *n);
+void subflows_paths_changed(struct peer *p); /* some are up, down, new or gone */
+void subflows_measured(struct peer_path *pp);
 
 /* ---- offering.c ---- */
 void offering_open(struct control *c, const struct arrival *a, struct rd *r);

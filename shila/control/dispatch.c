@@ -166,7 +166,7 @@ static void on_close(struct control *c, const struct arrival *a, const struct fr
 	}
 	if (e.reason == REASON_STOPPED && flow_may_log(c))
 		log_info("%s: %s", flow_str(f, text), frame_reason_str(e.reason));
-	flow_close(f, (enum frame_reason)e.reason, false, e.reason == REASON_STOPPED);
+	flow_close(f, (enum frame_reason)e.reason, false, e.reason == REASON_STOPPED || e.reason == REASON_CLOSED);
 }
 
 /* The peer lost its state: our program must learn of it. */

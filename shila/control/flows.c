@@ -535,8 +535,10 @@ static void on_timer(struct ctl_flow *f)
 		flow_step(f, FLOW_EV_EXPIRED);
 		flow_free(f);
 		break;
-	case FLOW_NONE:
 	case FLOW_NEW:
+		subflows_expire(f);
+		break;
+	case FLOW_NONE:
 	case FLOW_CLOSED:
 	case FLOW_NUM_STATES:
 		break;
@@ -626,20 +628,42 @@ void flow_free(struct ctl_flow *f)
 	record_give(c, f);
 }
 
-void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local)
+static void send_close(struct ctl_flow *f, enum frame_reason reason)
 {
 	struct control *c = f->control;
 	struct frame_end e = { .from = f->mine, .reason = (uint8_t)reason };
 	uint8_t frame[64];
 	int len;
 
-	if (tell_peer && f->theirs.id && f->tmpl) {
-		len = frame_build_end(frame, sizeof(frame), FRAME_CLOSE, &f->theirs, &e);
-		if (len > 0) {
-			control_send_frame(c, f->worker, f->tmpl, f->slot, frame, (size_t)len);
-			c->n.closes_tx++;
-		}
+	if (!f->theirs.id || !f->tmpl)
+		return;
+	len = frame_build_end(frame, sizeof(frame), FRAME_CLOSE, &f->theirs, &e);
+	if (len > 0) {
+		control_send_frame(c, f->worker, f->tmpl, f->slot, frame, (size_t)len);
+		c->n.closes_tx++;
 	}
+}
+
+void flow_socket_lost(struct ctl_flow *f)
+{
+	if (f->state != FLOW_OPEN && f->state != FLOW_CLOSING)
+		return;
+	send_close(f, REASON_CLOSED);
+	flow_step(f, FLOW_EV_RST);
+	linger(f);
+}
+
+bool flow_counts(const struct ctl_flow *f)
+{
+	return f->state < FLOW_LINGER && !f->given_up && !f->socket_lost;
+}
+
+void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local)
+{
+	struct control *c = f->control;
+
+	if (tell_peer)
+		send_close(f, reason);
 	if (reset_local && f->installed)
 		worker_reset_local(c->workers[f->worker], f->slot);
 	offering_ended(f, REASON_NONE);

@@ -176,13 +176,13 @@ static uint32_t first_rto(const struct peer_path *pp)
 }
 
 /* Paths are there: choose and send. */
-static void start(struct ctl_flow *f)
+void opening_start(struct ctl_flow *f)
 {
 	struct control *c = f->control;
 	struct conn *n = f->conn;
 
 	if (f->kind == FLOW_SUB) {
-		struct peer_path *pp = conn_next_path(n);
+		struct peer_path *pp = f->path ? f->path : conn_next_path(n);
 
 		flow_use_path(f, !pp && conn_has_hole(n) ? conn_other_path(f, false) : pp);
 		if (!f->path) {
@@ -216,7 +216,7 @@ static void wait_or_start(struct ctl_flow *f)
 	struct path_set *s = f->peer->set;
 
 	if (s->known && s->num_paths) {
-		start(f);
+		opening_start(f);
 		return;
 	}
 	if (s->known && !s->err && control_now_ms(c) - s->answered_ms < 1000) {
@@ -234,7 +234,7 @@ void opening_paths_known(struct peer *p)
 
 	DL_FOREACH_SAFE2(p->waiting, f, next, wait_next) {
 		if (p->set->num_paths)
-			start(f);
+			opening_start(f);
 		else if (!p->set->err)
 			flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer's AS");
 		/* else: the source did not answer, and is asked again until the deadline */
@@ -376,7 +376,7 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 		return;
 	}
 	if (kind == FLOW_SUB)
-		start(f);
+		opening_start(f);
 	else
 		wait_or_start(f);
 }
@@ -408,7 +408,7 @@ void opening_related(struct control *c, const struct ctl_flow *parent, const str
 	}
 	conn_add(conn, f);
 	c->n.datagrams++;
-	start(f);
+	opening_start(f);
 }
 
 static void open_tcp(struct control *c, const struct up_msg *m, const struct flow_key *key, const struct tcp_hdr *tcp)
@@ -457,6 +457,8 @@ void opening_packet(struct control *c, const struct up_msg *m, const struct ip_p
 
 	inet_ports(m->bytes, ip, &key.local_port, &key.remote_port);
 	f = flow_by_key(c, &key);
+	if (f && f->expected && tcp && tcp->flags & TCP_SYN && subflows_syn(f, m, tcp))
+		return;
 	if (tcp && (!(tcp->flags & TCP_SYN) || tcp->flags & TCP_ACK)) {
 		c->drops[VERDICT_NO_FLOW]++;
 		if (!f) /* else it is about a connection that was given up, and must not end the new one */
@@ -526,6 +528,7 @@ static bool establish(struct ctl_flow *f)
 		return false;
 	}
 	f->confirm_left = CONFIRM_TIMES;
+	f->was_open = true;
 	return flow_step(f, FLOW_EV_ESTABLISH);
 }
 

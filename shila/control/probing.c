@@ -98,6 +98,8 @@ static void set_state(struct peer_path *pp, enum path_state state)
 		return;
 	pp->state = state;
 	event_path(state == PATH_STATE_UP ? EVENT_PATH_UP : state == PATH_STATE_DOWN ? EVENT_PATH_DOWN : EVENT_PATH_SUSPECT, pp);
+	if (state == PATH_STATE_UP || state == PATH_STATE_DOWN)
+		subflows_paths_changed(pp->peer);
 	path_fingerprint_str(pp->path, fp);
 	fp[8] = '\0';
 	if (state == PATH_STATE_DOWN) {
@@ -418,6 +420,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 		pp->probe_id = 0;
 		peer_heard(p);
 		answered(pp, control_now_us() - reply.sent_us);
+		subflows_measured(pp);
 		arm_after(c, pp);
 		if ((!p->num_workers || p->ask_boot_id) && p->configured)
 			peer_hello(c, p);

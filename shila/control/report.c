@@ -80,6 +80,7 @@ static json_t *flow_json(struct control *c, const struct ctl_flow *f)
 	json_object_set_new(o, "tx_segments", json_integer((json_int_t)flow_counter(&s->tx_segments)));
 	json_object_set_new(o, "rx_segments", json_integer((json_int_t)flow_counter(&s->rx_segments)));
 	json_object_set_new(o, "path_changes", json_integer(f->path_changes));
+	json_object_set_new(o, "backup", json_boolean(f->backup));
 	json_object_set_new(o, "age_ms", json_integer((json_int_t)(control_now_ms(c) - f->created_ms)));
 	return o;
 }
@@ -290,8 +291,9 @@ static json_t *egress_json(struct control *c)
 			else
 				json_decref(addrs);
 		}
-		json_array_append_new(list, json_pack("{s:s, s:o}", "namespace", c->cfg->egress[e].namespace,
-						      "interfaces", ifs));
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "namespace", c->cfg->egress[e].namespace,
+						      "interfaces", ifs, "path_manager",
+						      subflows_are_ours(c, (uint8_t)(e + 1)) ? "own" : "kernel"));
 	}
 	return list;
 }
@@ -412,6 +414,11 @@ static json_t *counters_json(struct control *c)
 	COUNT("worker_orders_lost", lost);
 	COUNT("connections", c->n.connections);
 	COUNT("subflows", c->n.subflows);
+	COUNT("subflows_created", c->n.subflows_created);
+	COUNT("subflows_failed", c->n.subflows_failed);
+	COUNT("subflows_lost", c->n.subflows_lost);
+	COUNT("subflows_destroyed", c->n.subflows_destroyed);
+	COUNT("subflow_priorities", c->n.priorities);
 	COUNT("datagram_flows", c->n.datagrams);
 	COUNT("opens_tx", c->n.opens_tx);
 	COUNT("opens_rx", c->n.opens_rx);

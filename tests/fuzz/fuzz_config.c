@@ -24,8 +24,11 @@ static void put_egress(FILE *f, const struct config_egress *e)
 	MUST(memchr(e->namespace, '\0', sizeof(e->namespace)) && *e->namespace);
 	for (size_t i = 0; i < e->num_addresses; i++)
 		MUST(ip_addr_nth(&e->addresses[i], e->interfaces).len);
-	fprintf(f, "- namespace: \"%s\"\n  interfaces: %u\n  addresses: ", e->namespace,
-		e->interfaces);
+	fprintf(f, "- namespace: \"%s\"\n  interfaces: %u\n  path_manager: %s\n  addresses: ", e->namespace,
+		e->interfaces,
+		e->path_manager == PATH_MANAGER_AUTO ? "auto" :
+		e->path_manager == PATH_MANAGER_OWN  ? "own" :
+						       "kernel");
 	put_prefixes(f, e->addresses, e->num_addresses);
 }
 
@@ -161,14 +164,14 @@ static void put_config(FILE *f, const struct config *c)
 		"  opens_per_second_per_as: %u, pool_addresses_per_as: %u, peers_per_as: %u, park_after_s: %u, linger_s: %u,\n"
 		"  frames_per_second_peers: %u, frames_per_second_as: %u,\n"
 		"  frames_per_second_strangers: %u, scmp_per_second: %u,\n"
-		"  control_queue: %u, held_syns: %u, peers: %u, paths_per_as: %u, kept_paths: %u,\n"
+		"  control_queue: %u, held_syns: %u, subflows_per_second: %u, peers: %u, paths_per_as: %u, kept_paths: %u,\n"
 		"  control_clients: %u}\n",
 		l->flows, l->flows_per_peer, l->half_open_per_peer, l->opens_per_second_per_peer,
 		l->pool_addresses_per_peer, l->flows_per_as, l->half_open_per_as,
 		l->opens_per_second_per_as, l->pool_addresses_per_as, l->peers_per_as, l->park_after_s, l->linger_s,
 		l->frames_per_second_peers, l->frames_per_second_as,
 		l->frames_per_second_strangers, l->scmp_per_second,
-		l->control_queue, l->held_syns, l->peers, l->paths_per_as, l->kept_paths,
+		l->control_queue, l->held_syns, l->subflows_per_second, l->peers, l->paths_per_as, l->kept_paths,
 		l->control_clients);
 	fprintf(f, "state: \"%s\"\ncontrol: \"%s\"\n", c->state, c->control);
 }

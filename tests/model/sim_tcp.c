@@ -7,6 +7,7 @@
  */
 #include "tests/model/sim.h"
 
+#include "shila/io/mptcp_pm.h"
 #include "shila/io/sock_diag.h"
 
 #include <stdlib.h>
@@ -689,4 +690,34 @@ void tcp_reset_all(void)
 		uv_timer_stop(&tcp_ends[i].pause);
 	}
 	num_tcp_ends = 0;
+}
+
+/* ---- the path manager: that of the kernel, which is never asked ---- */
+
+int sock_diag_mptcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port, const struct ip_addr *remote,
+		    uint16_t remote_port, uint32_t *token)
+{
+	(void)d, (void)local, (void)local_port, (void)remote, (void)remote_port, (void)token;
+	sim_fail("a token was asked for");
+	return -1;
+}
+
+int mptcp_pm_do(struct mptcp_pm *pm, enum mptcp_pm_command cmd, const struct mptcp_pm_subflow *s, char *why)
+{
+	(void)pm, (void)cmd, (void)s, (void)why;
+	sim_fail("a subflow was ordered");
+	return -1;
+}
+
+int mptcp_pm_read(struct mptcp_pm *pm, void *buf, size_t cap)
+{
+	(void)pm, (void)buf, (void)cap;
+	sim_fail("events of subflows were read");
+	return -1;
+}
+
+int mptcp_pm_parse(const void *msg, size_t len, uint16_t family, struct mptcp_pm_event *out)
+{
+	(void)msg, (void)len, (void)family, (void)out;
+	return -1;
 }

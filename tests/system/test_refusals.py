@@ -85,7 +85,7 @@ class Server(SystemTest):
 
     @classmethod
     def setUpClass(cls):
-        cls.pair = cls.keep(Pair(topology="parallel", links=2, interfaces=4,
+        cls.pair = cls.keep(Pair(topology="parallel", links=2, interfaces=4, config={"egress": {"path_manager": "kernel"}},
                                  config2={"ingress": {"serve": ["tcp/8000-8999", "udp/9000"]}}))
         cls.h1, cls.h2 = cls.pair.h1, cls.pair.h2
 
@@ -103,7 +103,7 @@ class Server(SystemTest):
         self.assertNotEqual(out.returncode, 0)
 
     def test_surplus_subflows(self):
-        """Four interfaces on two links: two subflows, and the joins without a path get RST with MP_TCPRST."""
+        """Four interfaces on two links, and the kernel's path manager: two subflows, and the joins without a path get RST with MP_TCPRST."""
         before = self.h1.nstat()
         self.h2.serve()
         capture = os.path.join(temporary(), "capture")

@@ -251,6 +251,8 @@ static void check_every_key_lists(const struct config *cfg)
 	const struct config_ingress *in = &cfg->ingress;
 
 	CHECK("egress", cfg->num_egress == 2 && cfg->egress[0].interfaces == 5 &&
+				cfg->egress[0].path_manager == PATH_MANAGER_KERNEL &&
+				cfg->egress[1].path_manager == PATH_MANAGER_OWN &&
 				prefix_is(&cfg->egress[0].addresses[1], "fd00:7:1::/64") &&
 				!strcmp(cfg->egress[1].namespace, "c2") &&
 				!strcmp(cfg->egress[1].device, "shila-f"));
@@ -294,7 +296,7 @@ static void test_every_key(void)
 			     !strcmp(scion_endpoint_str(&cfg->routes[0].via[1], text),
 				     "[1-ff00:0:110,fd00::1]:9000"));
 	CHECK("route", addr_is(&cfg->routes[0].as, "10.70.0.9") && cfg->routes[0].subflows == 5 &&
-			       !cfg->routes[0].backup);
+			       cfg->routes[0].backup);
 	CHECK("paths of a route replace what they name",
 	      cfg->routes[0].paths.share == 2 && cfg->routes[0].paths.num_policy == 2 &&
 		      !strcmp(cfg->routes[0].paths.policy[0], "- 1-64514"));

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The path manager of namespaces where we are it: the kernel tells which connections are established, which subflows
+ * are lost and which connections are over; subflow_plan_next() decides what is missing or too much.
+ *
+ * Nothing needs to be kept over a restart: the kernel knows its token by any 4-tuple of the connection.
+ */
+#include "shila/control/subflows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOST_MS	       50  /* a socket that was lost to a RST of the peer: so long that is on its way through us */
+#define CHANGED_MS     20  /* changes of paths within that are looked at together */
+#define RESUMED_MS     200 /* after a start paths must first have answered */
+#define STEPS_AT_ONCE  (2 * SUBFLOW_PLAN_MAX)
+#define LOOKS_AT_ONCE  64  /* connections in a turn of the loop */
+#define WORSE_MIN_SENT 32  /* probes before their loss means anything */
+
+bool subflows_are_ours(const struct control *c, uint8_t side)
+{
+	return c->s.pm[side].commands > 0;
+}
+
+/* ---- when to look ---- */
+
+static void arm(struct control *c);
+
+static void soon(struct managed *m, uint64_t ms)
+{
+	struct control *c = m->control;
+	uint64_t at = control_now_ms(c) + ms;
+
+	if (m->over && !m->end_ms)
+		return;
+	if (!wheel_timer_is_set(&m->timer) || at < m->timer.due)
+		wheel_set(&c->subflows.timers, &m->timer, at);
+	arm(c);
+}
+
+/* ---- connections ---- */
+
+static struct managed *manage(struct control *c, struct conn *n)
+{
+	struct managed *m = n->managed;
+
+	if (m)
+		return m;
+	m = calloc(1, sizeof(*m));
+	if (!m) {
+		control_no_memory(c);
+		return NULL;
+	}
+	m->control = c;
+	m->conn = n;
+	n->managed = m;
+	return m;
+}
+
+void subflows_forget(struct control *c, struct conn *n)
+{
+	struct managed *m = n->managed;
+
+	if (!m)
+		return;
+	wheel_stop(&c->subflows.timers, &m->timer);
+	if (m->has_token)
+		HASH_DEL(c->subflows.all, m);
+	n->managed = NULL;
+	free(m);
+}
+
+static struct managed *by_token(struct control *c, uint8_t side, uint32_t token)
+{
+	struct managed *m, probe = { .key = { side, token } };
+
+	HASH_FIND(hh, c->subflows.all, &probe.key, sizeof(probe.key), m);
+	return m;
+}
+
+static void learn_token(struct managed *m, uint32_t token)
+{
+	struct control *c = m->control;
+	struct managed *old = by_token(c, (uint8_t)m->conn->key.side, token);
+
+	if (old == m)
+		return;
+	if (old) { /* its end was not heard of */
+		HASH_DEL(c->subflows.all, old);
+		old->has_token = false;
+		old->over = true;
+	}
+	if (m->has_token)
+		HASH_DEL(c->subflows.all, m);
+	m->key.side = m->conn->key.side;
+	m->key.token = token;
+	HASH_ADD(hh, c->subflows.all, key, sizeof(m->key), m);
+	m->has_token = m->hh.tbl != NULL;
+	if (!m->has_token)
+		control_no_memory(c);
+}
+
+/* After a restart, or if the event was lost: any socket of the connection tells. */
+static void ask_token(struct managed *m)
+{
+	struct control *c = m->control;
+	uint32_t token;
+
+	for (struct ctl_flow *f = m->conn->flows; f && !m->has_token; f = f->conn_next)
+		if ((f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
+		    !sock_diag_mptcp(&c->s.diag[f->key.side], &f->key.local, f->key.local_port, &f->key.remote,
+				     f->key.remote_port, &token))
+			learn_token(m, token);
+}
+
+/* ---- what is there ---- */
+
+static struct path *path_of(const struct ctl_flow *f)
+{
+	return f->path ? f->path->path : f->tmpl ? f->tmpl->path : NULL; /* parked: the last one */
+}
+
+static bool is_dead(const struct ctl_flow *f)
+{
+	return f->path && f->path->state == PATH_STATE_DOWN;
+}
+
+static struct path_choice_params params_of(const struct conn *n)
+{
+	return (struct path_choice_params){
+		.k = 1, .share = n->route->paths.share, .metric = (enum path_metric)n->route->paths.metric,
+	};
+}
+
+/* Whether no link of @path is crossed too often beside the other flows. */
+static bool fits(const struct conn *n, struct path *path, const struct ctl_flow *but)
+{
+	const struct path_choice_params params = params_of(n);
+	const struct path_candidate cand = { .path = path };
+	const struct path *used[SUBFLOW_PLAN_MAX];
+	size_t count = 0;
+
+	for (const struct ctl_flow *f = n->flows; f && count < SUBFLOW_PLAN_MAX; f = f->conn_next)
+		if (f != but && subflow_is_there(f) && !is_dead(f) && path_of(f))
+			used[count++] = path_of(f);
+	return path_choice_one(&cand, 1, used, count, &params, false) >= 0;
+}
+
+static bool is_planned(const struct conn *n, const struct peer_path *pp)
+{
+	for (unsigned int i = 0; i < n->num_planned; i++)
+		if (n->planned[i].path == pp)
+			return true;
+	return false;
+}
+
+/* A path for one more subflow: of the plan, or another one that is up; NULL: there is none. */
+static struct peer_path *free_path(const struct managed *m)
+{
+	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
+	struct peer_path *pps[PATH_CHOICE_MAX_PATHS], *best = NULL;
+	const struct conn *n = m->conn;
+	const struct path_choice_params params = params_of(n);
+	size_t count = peer_candidates(m->control, n->peer, control_policy(m->control, n->route), cand, pps,
+				       PATH_CHOICE_MAX_PATHS), kept = 0;
+	int i;
+
+	for (size_t k = 0; k < count; k++) {
+		bool planned = is_planned(n, pps[k]);
+
+		if (pps[k]->gone || (pps[k]->state != PATH_STATE_UP && !(planned && pps[k]->state == PATH_STATE_UNKNOWN)) ||
+		    !fits(n, pps[k]->path, NULL))
+			continue;
+		if (planned)
+			return pps[k];
+		cand[kept] = cand[k];
+		pps[kept++] = pps[k];
+	}
+	i = path_choice_one(cand, kept, NULL, 0, &params, false);
+	if (i >= 0)
+		best = pps[i];
+	return best;
+}
+
+static void see(struct managed *m, struct subflow_view *v, struct ctl_flow **flows, struct peer_path **free)
+{
+	const struct conn *n = m->conn;
+
+	*v = (struct subflow_view){
+		.now_ms = control_now_ms(m->control),
+		.ready = m->has_token && !m->over && !m->no_joins,
+		.limit = n->room,
+	};
+	for (struct ctl_flow *f = n->flows; f && v->count < SUBFLOW_PLAN_MAX; f = f->conn_next) {
+		if (!subflow_is_there(f))
+			continue;
+		flows[v->count] = f;
+		v->flows[v->count++] = (struct subflow_seen){
+			.main = subflow_is_main(f),
+			.opening = f->state < FLOW_OPEN,
+			.alone = !path_of(f) || fits(n, path_of(f), f),
+			.dead = is_dead(f),
+			.worse = f->path && f->path->worse,
+			.backup = f->backup,
+			.always_backup = !subflow_is_main(f) && n->route->backup,
+		};
+	}
+	*free = v->ready && v->count < v->limit ? free_path(m) : NULL;
+	v->free_path = *free != NULL;
+}
+
+/* ---- looking ---- */
+
+/* Sockets that a RST ended which did not come through us. */
+static void end_lost(struct managed *m)
+{
+	struct ctl_flow *next;
+
+	if (!m->end_ms || control_now_ms(m->control) < m->end_ms)
+		return;
+	m->end_ms = 0;
+	for (struct ctl_flow *f = m->conn->flows; f; f = next) {
+		next = f->conn_next;
+		if (f->socket_lost)
+			flow_socket_lost(f);
+	}
+}
+
+static void look(struct managed *m)
+{
+	struct ctl_flow *flows[SUBFLOW_PLAN_MAX];
+	struct subflow_order o = { .again_ms = UINT64_MAX };
+	struct subflow_view v;
+	struct peer_path *free;
+	uint64_t now = control_now_ms(m->control);
+
+	end_lost(m);
+	if (!m->has_token && !m->over)
+		ask_token(m);
+	for (int i = 0; i < STEPS_AT_ONCE; i++) {
+		see(m, &v, flows, &free);
+		subflow_plan_next(&m->plan, &v, &o);
+		if (o.step == SUBFLOW_NOTHING)
+			break;
+		if (o.step == SUBFLOW_CREATE)
+			subflow_create(m, free);
+		else if (o.step == SUBFLOW_DESTROY)
+			subflow_destroy(m, flows[o.flow]);
+		else
+			subflow_set_priority(m, flows[o.flow], o.step == SUBFLOW_TO_BACKUP);
+	}
+	if (o.again_ms != UINT64_MAX)
+		soon(m, o.again_ms > now ? o.again_ms - now : 0);
+	if (m->end_ms)
+		soon(m, m->end_ms > now ? m->end_ms - now : 0);
+}
+
+/* Of connections that the kernel spoke of, or that were there before us. */
+static void look_at_changed(struct control *c)
+{
+	struct managed *m, *next;
+	struct peer *p, *next_peer;
+
+	c->subflows.peers_changed = false;
+	HASH_ITER(hh, c->subflows.all, m, next)
+		if (m->conn->peer->paths_changed)
+			soon(m, 0);
+	HASH_ITER(hh, c->peers, p, next_peer)
+		p->paths_changed = false;
+}
+
+static void on_timers(uv_timer_t *uv)
+{
+	struct control *c = uv->data;
+	unsigned int work = LOOKS_AT_ONCE;
+	struct wheel_timer *t;
+
+	c->subflows.at = UINT64_MAX;
+	if (c->subflows.peers_changed)
+		look_at_changed(c);
+	while ((t = wheel_expire(&c->subflows.timers, control_now_ms(c), &work)))
+		look((struct managed *)(void *)((char *)t - offsetof(struct managed, timer)));
+	arm(c);
+	control_kick(c);
+}
+
+static void start_timer(struct control *c, uint64_t at)
+{
+	uint64_t now = control_now_ms(c);
+
+	if (at >= c->subflows.at || c->stopping || !c->subflows.polling)
+		return;
+	c->subflows.at = at;
+	uv_timer_start(&c->subflows.uv, on_timers, at > now ? at - now : 0, 0);
+}
+
+static void arm(struct control *c)
+{
+	start_timer(c, wheel_wake_at(&c->subflows.timers));
+}
+
+void subflows_paths_changed(struct peer *p)
+{
+	struct control *c = p->set ? p->set->control : NULL;
+
+	if (!c || !c->subflows.polling || !p->flows)
+		return;
+	p->paths_changed = true;
+	c->subflows.peers_changed = true;
+	start_timer(c, control_now_ms(c) + CHANGED_MS);
+}
+
+/* ---- paths that are worse than others ---- */
+
+static struct subflow_path quality(const struct peer_path *pp)
+{
+	return (struct subflow_path){
+		.srtt_us = pp->srtt_us,
+		.loss_permille = pp->sent >= WORSE_MIN_SENT && pp->answered < pp->sent ?
+					 (pp->sent - pp->answered) * 1000 / pp->sent : 0,
+	};
+}
+
+void subflows_measured(struct peer_path *pp)
+{
+	struct subflow_path mine = quality(pp), best = mine, other;
+	bool worse;
+
+	if (!pp->flows && !pp->worse)
+		return;
+	for (const struct peer_path *o = pp->peer->paths; o; o = o->next) {
+		if (o == pp || !o->flows || o->state != PATH_STATE_UP || !o->srtt_us)
+			continue;
+		other = quality(o);
+		if (other.srtt_us < best.srtt_us && other.loss_permille <= best.loss_permille + 50)
+			best.srtt_us = other.srtt_us;
+		if (other.loss_permille < best.loss_permille)
+			best.loss_permille = other.loss_permille;
+	}
+	worse = subflow_path_is_worse(pp->worse, &mine, &best);
+	if (worse == pp->worse)
+		return;
+	pp->worse = worse;
+	subflows_paths_changed(pp->peer);
+}
+
+/* ---- what happens to flows ---- */
+
+bool subflows_syn(struct ctl_flow *f, const struct up_msg *m, const struct tcp_hdr *tcp)
+{
+	struct control *c = f->control;
+	struct tcp_options o;
+
+	if (tcp->flags & TCP_ACK || tcp_options_parse(tcp->opts, tcp->opts_len, &o) < 0 || o.mptcp != MPTCP_JOIN ||
+	    !o.has_token || o.token.v != f->token.v)
+		return false;
+	f->expected = false;
+	f->isn = tcp->seq;
+	f->tun = m->tun;
+	f->deadline_ms = control_now_ms(c) + c->cfg->contact.open_deadline_ms;
+	c->n.subflows++;
+	flow_hold(f, m);
+	if (f->num_held)
+		opening_start(f);
+	else
+		flow_free(f); /* limit of held packets: counted; the kernel repeats its SYN */
+	return true;
+}
+
+void subflows_expire(struct ctl_flow *f)
+{
+	if (f->expected)
+		flow_free(f);
+}
+
+void subflows_left(struct conn *n, const struct ctl_flow *f)
+{
+	struct managed *m = n->managed;
+
+	if (!m || f->control->stopping || f->given_up || f->was_open || !f->address_id)
+		return;
+	f->control->n.subflows_failed++;
+	subflow_plan_lost(&m->plan, control_now_ms(f->control), 0);
+	soon(m, 0);
+}
+
+/* ---- what the kernel tells ---- */
+
+static struct ctl_flow *flow_of(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
+{
+	struct flow_key key = {
+		.side = side, .proto = INET_PROTO_TCP, .local = e->local, .remote = e->remote, .local_port = e->local_port,
+		.remote_port = e->remote_port,
+	};
+	struct ctl_flow *f = flow_by_key(c, &key);
+
+	return f && !f->server && f->conn ? f : NULL;
+}
+
+static void on_established(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
+{
+	struct ctl_flow *f = flow_of(c, side, e);
+	struct managed *m = f && f->conn->has_token ? manage(c, f->conn) : NULL;
+
+	if (!m)
+		return;
+	learn_token(m, e->token);
+	m->no_joins = e->no_joins;
+	m->over = false;
+	m->not_connected = 0;
+	look(m);
+}
+
+/* A server that takes no more subflows says so after the handshake. */
+static uint64_t lived_ms(const struct ctl_flow *f, uint64_t now)
+{
+	uint64_t age = now - f->created_ms, handshake = f->path ? 4ull * f->path->srtt_us / 1000 : 0;
+
+	return age > handshake ? age - handshake : 0;
+}
+
+static void on_subflow_closed(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
+{
+	struct ctl_flow *f = flow_of(c, side, e);
+	struct managed *m = f ? f->conn->managed : by_token(c, side, e->token);
+	uint64_t now = control_now_ms(c);
+	char text[256];
+
+	if (!m)
+		return;
+	learn_token(m, e->token);
+	if (f && f->state >= FLOW_OPEN && !f->given_up && !f->socket_lost) {
+		c->n.subflows_lost++;
+		subflow_plan_lost(&m->plan, now, lived_ms(f, now));
+		if (flow_may_log(c))
+			log_info("%s: subflow lost (%s)", flow_str(f, text), e->error ? strerror(e->error) : "closed by the peer");
+		if (e->error && f->state != FLOW_LINGER) {
+			f->socket_lost = true;
+			m->end_ms = now + LOST_MS;
+		}
+	} else if (f && f->state < FLOW_OPEN && e->error) {
+		flow_close(f, REASON_CLOSED, true, false);
+		m = by_token(c, side, e->token); /* it was the last flow */
+	}
+	if (m)
+		look(m);
+}
+
+static void on_event(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
+{
+	struct managed *m;
+
+	if (e->server_side)
+		return;
+	switch (e->type) {
+	case MPTCP_PM_ESTABLISHED:
+		on_established(c, side, e);
+		break;
+	case MPTCP_PM_SUBFLOW_CLOSED:
+		on_subflow_closed(c, side, e);
+		break;
+	case MPTCP_PM_CLOSED:
+		m = by_token(c, side, e->token);
+		if (m)
+			m->over = true;
+		break;
+	case MPTCP_PM_OTHER:
+		break;
+	}
+}
+
+/* Some events are lost: whatever they told is seen by looking. */
+static void look_at_all(struct control *c, uint8_t side)
+{
+	struct conn *n, *next;
+	struct managed *m;
+
+	HASH_ITER(hh, c->conns, n, next) {
+		m = n->key.side == side ? manage(c, n) : NULL;
+		if (m)
+			soon(m, control_random() % RESUMED_MS);
+	}
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct control *c = poll->data;
+	uint8_t side = (uint8_t)(poll - c->subflows.events);
+	struct mptcp_pm *pm = &c->s.pm[side];
+	_Alignas(8) uint8_t buf[8192];
+	struct mptcp_pm_event e;
+	int n;
+
+	(void)status;
+	(void)events;
+	while ((n = mptcp_pm_read(pm, buf, sizeof(buf))) != -EAGAIN) {
+		if (n == -ENOBUFS)
+			look_at_all(c, side);
+		if (n < 0 && n != -ENOBUFS && n != -EINTR) {
+			log_error("events about subflows: %s", strerror(-n));
+			uv_poll_stop(poll);
+			break;
+		}
+		for (int at = 0, used; at < n; at += used) {
+			used = mptcp_pm_parse(buf + at, (size_t)(n - at), pm->family, &e);
+			if (used < 0)
+				break;
+			on_event(c, side, &e);
+		}
+	}
+	control_kick(c);
+}
+
+/* ---- life ---- */
+
+/* The flows of the daemon before. What priority they have is not known: it is set once. */
+static void resume(struct control *c, uint8_t side)
+{
+	struct conn *n, *next;
+	struct managed *m;
+
+	HASH_ITER(hh, c->conns, n, next) {
+		m = n->key.side == side ? manage(c, n) : NULL;
+		if (!m)
+			continue;
+		for (struct ctl_flow *f = n->flows; f; f = f->conn_next)
+			f->backup = f->kind == FLOW_SUB && !n->route->backup;
+		soon(m, RESUMED_MS + control_random() % RESUMED_MS);
+	}
+}
+
+int subflows_start(struct control *c)
+{
+	int err;
+
+	wheel_init(&c->subflows.timers, control_now_ms(c));
+	c->subflows.at = UINT64_MAX;
+	for (size_t e = 0; e < c->cfg->num_egress; e++) {
+		uint8_t side = (uint8_t)(e + 1);
+
+		if (!subflows_are_ours(c, side))
+			continue;
+		if (!c->subflows.polling) {
+			uv_timer_init(c->loop, &c->subflows.uv);
+			c->subflows.uv.data = c;
+			c->subflows.polling = true;
+		}
+		err = uv_poll_init(c->loop, &c->subflows.events[side], c->s.pm[side].events);
+		if (err < 0)
+			return err;
+		c->subflows.events[side].data = c;
+		uv_poll_start(&c->subflows.events[side], UV_READABLE, on_readable);
+		resume(c, side);
+	}
+	return 0;
+}
+
+void subflows_stop(struct control *c)
+{
+	if (!c->subflows.polling)
+		return;
+	c->subflows.polling = false;
+	uv_close((uv_handle_t *)&c->subflows.uv, NULL);
+	for (unsigned int side = 0; side <= CONFIG_MAX_EGRESS; side++)
+		if (c->subflows.events[side].data)
+			uv_close((uv_handle_t *)&c->subflows.events[side], NULL);
+}
