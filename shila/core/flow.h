@@ -130,7 +130,6 @@ struct flow_table {
 	uint32_t used;
 	uint64_t seed;
 	struct flow_index index;
-	bool batches_hit; /* most keys of the last batch were there */
 };
 
 /* flow_table_init() - Room for @flows flows (indexes 1..@flows, at most FLOW_TABLE_MAX). Return: 0, -EINVAL or -ENOMEM. */

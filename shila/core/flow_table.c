@@ -180,41 +180,26 @@ static inline uint32_t likely_slot(const struct flow_table *t, uint32_t hash)
 	return b->slot[__builtin_ctz(m)];
 }
 
-/* Which slot each key should have, 0: none. Where most keys are not there, marks tell it without the buckets. */
-static void likely_slots(const struct flow_table *t, const struct words *w, unsigned int n, uint32_t *slots)
-{
-	const struct flow_index *x = &t->index;
-	bool all = t->batches_hit || x->old_size;
-
-	for (unsigned int i = 0; i < n; i++) {
-		if (all)
-			flow_index_prefetch(x, w[i].hash);
-		else
-			flow_index_prefetch_marks(x, w[i].hash);
-	}
-	for (unsigned int i = 0; !all && i < n; i++) {
-		slots[i] = flow_index_maybe(x, x->size, w[i].hash);
-		if (slots[i])
-			flow_index_prefetch(x, w[i].hash);
-	}
-	for (unsigned int i = 0; i < n; i++) {
-		if (all || slots[i])
-			slots[i] = likely_slot(t, w[i].hash);
-	}
-}
-
 void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, unsigned int n, struct flow **out)
 {
 	struct words w[FLOW_TABLE_BATCH];
 	uint32_t slots[FLOW_TABLE_BATCH];
 
 	for (; n; keys += FLOW_TABLE_BATCH, out += FLOW_TABLE_BATCH) {
-		unsigned int now = n < FLOW_TABLE_BATCH ? n : FLOW_TABLE_BATCH, hits = 0;
+		unsigned int now = n < FLOW_TABLE_BATCH ? n : FLOW_TABLE_BATCH;
 
-		for (unsigned int i = 0; i < now; i++)
-			w[i] = words_of(&keys[i], t->seed);
-		likely_slots(t, w, now, slots);
 		for (unsigned int i = 0; i < now; i++) {
+			w[i] = words_of(&keys[i], t->seed);
+			flow_index_prefetch_marks(&t->index, w[i].hash);
+		}
+		for (unsigned int i = 0; i < now; i++) {
+			slots[i] = t->index.old_size || flow_index_maybe(&t->index, t->index.size, w[i].hash);
+			if (slots[i])
+				flow_index_prefetch(&t->index, w[i].hash);
+		}
+		for (unsigned int i = 0; i < now; i++) {
+			if (slots[i])
+				slots[i] = likely_slot(t, w[i].hash);
 			if (slots[i] - 1 < t->num_slots - 1) {
 				__builtin_prefetch(&t->slots[slots[i]]);
 				if (!w[i].whole)
@@ -230,9 +215,7 @@ void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, un
 				out[i] = f;
 			else
 				out[i] = find(t, &w[i], &keys[i]);
-			hits += !!out[i];
 		}
-		t->batches_hit = hits > now / 2;
 		n -= now;
 	}
 }
