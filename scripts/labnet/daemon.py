@@ -22,11 +22,11 @@ import threading
 import time
 
 from . import crypto, grpc, lab, state
+from .emulated import PATHS_FILE
 from .grpc import build, value
 from .hopfields import Age, HopKey, Segments, as_number
 from .topology import DAEMON_PORT, ISD, ROUTER_PORT
 
-PATHS_FILE = "paths.json"
 DOWN_S = 10
 AS_MASK = (1 << 48) - 1
 

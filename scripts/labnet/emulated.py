@@ -11,11 +11,12 @@ import socket
 import sys
 import time
 
-from . import LabError, crypto, daemon, processes, state
+from . import LabError, crypto, processes, state
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 KEY = "routers"  # of all routers in lab.json's processes
 CONTROL = "routers.sock"
+PATHS_FILE = "paths.json"  # what the daemons read: how old segments are, and how long they live
 INTERVAL_S = 10  # of new segments; that of the beacons of a real lab
 
 
@@ -37,7 +38,7 @@ def make_keys(topo, directory):
 
 
 def write_ages(directory, exp_time, age_s):
-    path = os.path.join(directory, daemon.PATHS_FILE)
+    path = os.path.join(directory, PATHS_FILE)
     with open(path + ".new", "w", encoding="ascii") as f:
         json.dump({"age_s": age_s, "exp_time": exp_time, "interval_s": INTERVAL_S}, f)
     os.replace(path + ".new", path)

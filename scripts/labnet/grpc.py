@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Enough of HTTP/2, gRPC and protobuf to be the SCION daemon that shilad asks."""
+"""Enough of HTTP/2, gRPC and protobuf to be the SCION daemon that shilad asks.
+
+For libcurl: names of methods are looked for as it writes them, and its windows are large enough for any answer.
+"""
 
 import socket
 import struct
@@ -7,8 +10,8 @@ import threading
 
 SERVICE = "/proto.daemon.v1.DaemonService/"
 METHODS = ("Paths", "AS", "Interfaces", "PortRange", "NotifyInterfaceDown")
-DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-END_STREAM, END_HEADERS, PADDED, PRIORITY, ACK = 1, 4, 8, 32, 1
+DATA, HEADERS, RST, SETTINGS, PING = 0, 1, 3, 4, 6
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
 UNKNOWN, UNIMPLEMENTED = 2, 12
 
 # HPACK's Huffman code (RFC 7541, appendix B) for what occurs in the names of methods

@@ -17,7 +17,7 @@ from harness import *  # noqa: F403
 
 sys.path[:0] = [os.path.join(ROOT, "scripts"), TOOLS]
 
-from labnet import crypto, daemon, emulated, lab as labs, netns, ready, state  # noqa: E402
+from labnet import crypto, daemon, emulated, lab as labs, links, netns, ready, state  # noqa: E402
 from labnet.hopfields import Age, Segments  # noqa: E402
 from labnet.topology import DAEMON_PORT, ROUTER_PORT  # noqa: E402
 from router_packets import ENDHOST_PORT, PORT, SOURCE_PORT, Cases  # noqa: E402
@@ -78,24 +78,21 @@ class Places:
 
 
 class Routers(SystemTest):
-    def run_all(self, lab, links_to_cut):
+    def run_all(self, numbers):
         """What comes out for all cases: with all links up, and with some cut."""
         results = [self.places.send(self.cases.cases)]
-        for link in links_to_cut:
-            lab.link(link, "cut", *self.wait_option)
-        self.wait_links(links_to_cut, "down")
+        cut = [links.find(self.topo, n) for n in numbers]
+        for link in cut:
+            links.cut(link)
+        self.wait_links(cut, "down")
         results.append(self.places.send(self.cut_cases.cases))
-        for link in links_to_cut:
-            lab.link(link, "restore", *self.wait_option)
+        for link in cut:
+            links.restore(link)
         return results
 
-    def wait_links(self, cut, wanted):
-        if self.emulated_control:
-            def noticed():
-                states = emulated.ask(self.lab.name, "interfaces")
-                return all(states[end.asys.isd_as]["interfaces"][str(end.interface)] ==
-                           (wanted if link.id in cut else "up") for link in self.topo.links for end in link.ends)
-            wait_for(noticed, 5, f"links {cut} {wanted}")
+    def wait_links(self, wanted, how):
+        for link in wanted:
+            ready.wait_link(link, how, time.monotonic() + 5, self.lab.name if self.emulated else None)
 
     def make_cases(self):
         age = Age(int(time.time()) - 60, 63)
@@ -123,28 +120,26 @@ class Routers(SystemTest):
         process = spawn(argv)
         self.addCleanup(process.close)
         wait_for(lambda: "ready" in process.output() or process.poll() is not None, 5, "emulated routers")
-        self.emulated_control = True
-        self.wait_option = []
-        self.wait_links([], "up")
+        self.emulated = True
+        self.wait_links(self.topo.links, "up")
         return process
 
     def known_paths(self):
-        """All that shila learns of a daemon, but for hop fields and when they expire, of all ASes with hosts."""
+        """All that shila learns of a daemon, but for hop fields and when they expire; `up` has waited for these."""
         seen = []
-        for a in self.topo.ases:
-            for destination in self.topo.ases if a.hosts else []:
-                out = run(self.lab.inside(a.hosts[0].name, [os.path.join(BUILD, "tests", "path_dump"),
-                                                            self.topo.endpoint(a.address, DAEMON_PORT),
-                                                            destination.isd_as])).stdout
-                seen.append(sorted(line.rpartition(" expires in ")[0] or line for line in out.splitlines()))
+        for source, destination in self.topo.pairs():
+            out = run(self.lab.inside(source.hosts[0].name, [os.path.join(BUILD, "tests", "path_dump"),
+                                                             self.topo.endpoint(source.address, DAEMON_PORT),
+                                                             destination.isd_as])).stdout
+            seen.append(sorted(line.rpartition(" expires in ")[0] or line for line in out.splitlines()))
         return seen
 
-    def compare(self, topology, underlay, links, cut):
-        self.lab = self.enterContext(Lab(topology=topology, underlay=underlay, links=links))
+    def compare(self, topology, underlay, parallel, cut):
+        self.lab = self.enterContext(Lab(topology=topology, underlay=underlay, links=parallel))
         self.topo, _ = labs.load(self.lab.name)
         self.places = Places(self.topo)
         self.addCleanup(self.places.close)
-        self.emulated_control, self.wait_option = False, ["--wait"]
+        self.emulated = False
         self.make_cases()
         seed = random.randrange(1 << 32)
         print(f"seed of the mutations: {seed}")
@@ -155,11 +150,11 @@ class Routers(SystemTest):
                 raw = self.cases.paths(source, destination)[0]
                 self.cases.on_every_path(source, destination, raw)
                 self.cases.wrong_paths(source, destination, raw)
-        real = self.run_all(self.lab, cut)
         paths = self.known_paths()
+        real = self.run_all(cut)
         process = self.emulate()
         self.assertEqual(self.known_paths(), paths, "paths of the emulated daemon")
-        ours = self.run_all(self.lab, cut)
+        ours = self.run_all(cut)
         self.assertIsNone(process.poll())
         delivered = answered = 0
         different = []
