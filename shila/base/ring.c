@@ -8,6 +8,8 @@
 /* Before each message: its length; SKIP: the rest up to the end of the ring is unused. */
 #define HDR  16u /* with the padding: a message is aligned for any type of C */
 #define SKIP UINT32_MAX
+/* An empty ring starts from its beginning once so much of it was used: a large one takes no more memory, and stays warm. */
+#define FRONT (256u * 1024)
 
 static uint32_t padded(uint32_t len)
 {
@@ -39,16 +41,18 @@ void *ring_reserve(struct ring *r, uint32_t len)
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
 	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
 	uint32_t need = padded(len), at = head & (r->size - 1), to_end = r->size - at;
-	uint32_t total = need <= to_end ? need : to_end + need;
+	bool skip = need > to_end || (head == tail && at >= FRONT && at >= need);
+	uint32_t total = skip ? to_end + need : need;
 
 	if (len > r->size / 2 || total > r->size - (head - tail))
 		return NULL;
-	if (need > to_end) {
+	if (skip) {
 		memcpy(r->bytes + at, &(uint32_t){ SKIP }, sizeof(uint32_t));
 		at = 0;
 	}
 	memcpy(r->bytes + at, &len, sizeof(len));
 	r->reserved = total;
+	r->reserved_skip = skip ? to_end : 0;
 	return r->bytes + at + HDR;
 }
 
@@ -56,6 +60,10 @@ void ring_commit(struct ring *r)
 {
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
 
+	if (r->reserved_skip) {
+		r->skipped_at = head;
+		r->skipped = r->reserved_skip;
+	}
 	atomic_store_explicit(&r->head, head + r->reserved, memory_order_release);
 	r->reserved = 0;
 }
@@ -68,8 +76,10 @@ bool ring_empty(struct ring *r)
 
 uint32_t ring_filled(const struct ring *r)
 {
-	return (uint32_t)(atomic_load_explicit(&r->head, memory_order_relaxed) -
-			  atomic_load_explicit(&r->tail, memory_order_acquire));
+	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+	uint32_t filled = (uint32_t)(atomic_load_explicit(&r->head, memory_order_relaxed) - tail);
+
+	return r->skipped && tail <= r->skipped_at ? filled - r->skipped : filled;
 }
 
 void *ring_peek(struct ring *r, uint32_t *len)

@@ -9,14 +9,18 @@
 
 /*
  * A bounded queue of messages of any size between one writing and one reading thread: bytes in a
- * ring, no lock, no allocation. A message is contiguous; it is skipped over the end of the ring.
+ * ring, no lock, no allocation. A message is contiguous; it is skipped over the end of the ring. Pages are touched
+ * only as far as messages wait.
  */
 struct ring {
 	uint8_t *bytes;
 	uint32_t size; /* a power of two */
 	_Alignas(64) atomic_uint_fast64_t head; /* bytes ever written */
 	_Alignas(64) atomic_uint_fast64_t tail; /* bytes ever read */
-	uint32_t reserved; /* writer only: room taken by ring_reserve() */
+	uint32_t reserved; /* writer only: room taken by ring_reserve(), */
+	uint32_t reserved_skip; /* with so many unused bytes up to the end */
+	uint32_t skipped;    /* writer only: those of the last message that has such, */
+	uint64_t skipped_at; /* and where they begin */
 };
 
 /* ring_init() - @size is rounded up to a power of two. Return: 0 or -ENOMEM. */
