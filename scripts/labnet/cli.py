@@ -331,12 +331,12 @@ def _counters(args, _term):
             for r, link in zip(rows, topo.links)])
 
 
-def _become_root(argv):
+def _become_root(argv, args):
     if os.geteuid() == 0:
         return
     if not shutil.which("sudo"):
         raise LabError("needs root for network namespaces, and there is no sudo: run it as root")
-    if "emulated" not in argv:
+    if args.command == "up" and args.routers == "real":
         lab.find_tools()  # as the user, so that the cache stays the user's
     keep = [f"{key}={os.environ[key]}" for key in ("SHILA_BUILD", "SHILA_CACHE", "XDG_CACHE_HOME", "PATH", "NO_COLOR")
             if key in os.environ]
@@ -357,7 +357,7 @@ def main(argv):
     signal.signal(signal.SIGPIPE, signal.SIG_DFL if args.command in ("status", "counters") else
                   signal.SIG_IGN)
     try:
-        _become_root(argv)
+        _become_root(argv, args)
         {"up": _up, "down": _down, "status": _status, "exec": _exec, "link": _link,
          "stop": _stop, "start": _start, "counters": _counters}[args.command](args, term)
     except LabError as e:
