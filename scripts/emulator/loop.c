@@ -17,6 +17,8 @@ struct loop {
 	struct loop_lane *lanes[LOOP_MAX_LANES];
 	struct epoll_event events[MAX_EVENTS];
 	int num_events, next_event;
+	uint64_t ms;	     /* the millisecond that ... */
+	unsigned int rounds; /* ... had so many rounds */
 };
 
 uint64_t loop_now(void)
@@ -114,11 +116,28 @@ static uint64_t next_due(const struct loop *loop)
 	return next;
 }
 
+static void pause_under_load(struct loop *loop, uint64_t now)
+{
+	const struct timespec nap = { .tv_nsec = LOOP_PAUSE_NS };
+
+	if (now / 1000000 != loop->ms) {
+		loop->ms = now / 1000000;
+		loop->rounds = 0;
+	}
+	if (++loop->rounds > LOOP_ROUNDS_A_MS)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+}
+
 static int wait_events(struct loop *loop)
 {
-	uint64_t next = next_due(loop), now = loop_now(), left = next > now ? next - now : 0;
-	struct timespec ts = { .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+	uint64_t next, now, left;
+	struct timespec ts;
 
+	pause_under_load(loop, loop_now());
+	next = next_due(loop);
+	now = loop_now();
+	left = next > now ? next - now : 0;
+	ts = (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
 	return epoll_pwait2(loop->epoll, loop->events, MAX_EVENTS, next == UINT64_MAX ? NULL : &ts, NULL);
 }
 

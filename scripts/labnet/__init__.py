@@ -5,6 +5,7 @@
     config     the files that router, control service and daemon read
     crypto     keys and certificates
     netns      namespaces, veth pairs, addresses
+    emulator   links by the process of scripts/emulator: how it is started and asked
     links      a link at run time: rate, cut, black hole, counters
     processes  start and stop, so that nothing is left behind
     ready      when is the network usable

@@ -4,12 +4,13 @@
 import argparse
 import json
 import os
+import random
 import shutil
 import signal
 import sys
 import time
 
-from . import LabError, lab, links, netns, ready, state, topology
+from . import LabError, emulator, lab, links, netns, ready, state, topology
 
 DEFAULT_NAME = "default"
 
@@ -23,7 +24,13 @@ examples:
   scripts/lab link 2 restore
   scripts/lab stop daemon@64512
   scripts/lab start --wait daemon@64512
+  scripts/lab restart --kill --wait router@64513
   scripts/lab down
+
+  scripts/lab up --emulated-links --delay 10ms --seed 7
+  scripts/lab link 3 --loss 1% --jitter 2ms --direction ab
+  scripts/lab link 1 blackhole --spare-bfd
+  scripts/lab counters
 
 Everything lives in network namespaces named lab-NAME-...; the network of the host is not touched.
 Needs root and asks sudo for it. docs/lab.md draws the topologies."""
@@ -136,6 +143,12 @@ def parser():
     c.add_argument("--timeout", type=float, default=30, metavar="SECONDS",
                    help="give up if not ready by then (default: 30)")
     c.add_argument("--json", action="store_true", help="print what status --json prints when ready")
+    c.add_argument("--emulated-links", action="store_true",
+                   help="one process (scripts/emulator) carries the packets of all links, and can delay, lose, "
+                        "reorder, duplicate them; the default with any of the properties below")
+    c.add_argument("--seed", type=int, help="of the losses and the like of emulated links, so that a run can be "
+                                            "repeated (default: a random one, see status)")
+    emulator.add_options(c, with_rate=False)
 
     c = command("down", "stop a lab and remove every trace of it, whatever state it is in; programs "
                         "that still run in its namespaces are stopped too")
@@ -155,12 +168,17 @@ def parser():
                 epilog="cut: the link goes down, routers notice and say so by SCMP. blackhole: packets "
                        "vanish while both ends stay up; with BFD the routers notice after 300 ms, "
                        "without it (up --bfd off) nobody does. restore: undoes both. rate RATE: "
-                       "another rate, or none.")
+                       "another rate, or none. Without an action: the properties of an emulated link, which "
+                       "stay while it is cut and restored; those that are not named stay as they are.")
     c.add_argument("link", metavar="LINK", help="id of the link as status shows it")
-    c.add_argument("action", choices=("cut", "blackhole", "restore", "rate"))
+    c.add_argument("action", nargs="?", choices=("cut", "blackhole", "restore", "rate"))
     c.add_argument("rate", nargs="?", metavar="RATE", help="for rate, e.g. 5mbit")
-    c.add_argument("--direction", choices=("both", "ab", "ba"), default="both",
-                   help="blackhole only packets from the first end to the second (ab) or back (ba)")
+    c.add_argument("--direction", choices=("both", "ab", "ba", "a", "b"), default="both",
+                   help="blackhole, or properties, only of packets from the first end to the second (ab, a) or "
+                        "back (ba, b)")
+    c.add_argument("--spare-bfd", action="store_true",
+                   help="blackhole of an emulated link: BFD passes, so that no router ever notices")
+    emulator.add_options(c, with_rate=True)
     c.add_argument("--wait", action="store_true",
                    help="return when the routers at both ends have noticed (BFD)")
 
@@ -174,9 +192,24 @@ def parser():
     c.add_argument("program", nargs="+", metavar="PROGRAM@AS", help=programs)
     c.add_argument("--wait", action="store_true", help="return when they serve")
 
+    c = command("restart", "stop programs and start them again")
+    c.add_argument("program", nargs="+", metavar="PROGRAM@AS", help=programs)
+    c.add_argument("--kill", action="store_true", help="SIGKILL instead of SIGTERM")
+    c.add_argument("--wait", action="store_true", help="return when they serve")
+
+    c = command("pause", "let programs hang (SIGSTOP): they are there, and do nothing")
+    c.add_argument("program", nargs="+", metavar="PROGRAM@AS", help=programs)
+
+    c = command("resume", "let paused programs go on (SIGCONT)")
+    c.add_argument("program", nargs="+", metavar="PROGRAM@AS", help=programs)
+
+    c = command("reseed", "start the random numbers of emulated links again, so that from here on a run repeats")
+    c.add_argument("seed", type=int)
+
     c = command("counters", "packets and IP bytes that went into each link, per direction",
                 epilog="The bytes are whole IP packets, without the Ethernet header. Included is what "
-                       "routers say to each other: BFD and beacons, about 2.5 kB/s per link and direction.")
+                       "routers say to each other: BFD and beacons, about 2.5 kB/s per link and direction. Of "
+                       "emulated links also what became of them: delivered, lost and why, reordered, duplicated.")
     c.add_argument("--json", action="store_true")
     return p
 
@@ -190,10 +223,17 @@ def _build_arguments(args):
 def _up(args, term):
     build = _build_arguments(args)
     topo = topology.build(args.name, **build)  # complains before anything is done
+    props = emulator.properties(args)
     options = {"bfd": args.bfd == "on", "path_lifetime": args.path_lifetime, "log_level": args.log_level,
-               "timeout_s": args.timeout, "routers": args.routers, "path_age_s": args.path_age}
+               "timeout_s": args.timeout, "routers": args.routers, "path_age_s": args.path_age,
+               "emulated_links": bool(args.emulated_links or props), "link_properties": props,
+               "seed": random.getrandbits(32) if args.seed is None else args.seed}
     if args.path_age and args.routers != "emulated":
         raise LabError("--path-age is for --routers emulated: real segments are as old as they are")
+    if options["emulated_links"]:
+        emulator.find_program()
+    elif args.seed is not None:
+        raise LabError("a seed is for emulated links: --emulated-links")
     term.say(f"lab {topo.name}: {topo.kind}, {len(topo.ases)} ASes, {len(topo.links)} links, "
              f"{topo.underlay}, MTU {topo.mtu}, rate {args.rate}")
     tools = lab.find_tools() if args.routers == "real" else None
@@ -237,13 +277,30 @@ def _print_status(d, color):
                  " - ".join(f"{e['isd_as']}#{e['interface']}" for e in link["ends"]),
                  link["rate"], str(link["mtu"]), red(link["state"], link["state"] != "up"))
                 for link in d["links"]])
+    if "emulator" in d:
+        _print_emulator(d)
     print()
     _table([("AS", "", "ROUTER", "CONTROL", "DAEMON")] +
            [(a["isd_as"], "core" if a["core"] else "",
              *(red("-" if p not in a["processes"] else
-                   f"pid {a['processes'][p]['pid']}" if a["processes"][p]["running"] else "ended",
-                   p in a["processes"] and not a["processes"][p]["running"])
+                   f"pid {a['processes'][p]['pid']}" + (" paused" if a["processes"][p]["paused"] else "")
+                   if a["processes"][p]["running"] else "ended",
+                   p in a["processes"] and (a["processes"][p]["paused"] or not a["processes"][p]["running"]))
                for p in ("router", "control", "daemon"))) for a in d["ases"]])
+
+
+def _print_emulator(d):
+    e = d["emulator"]
+    print(f"\nemulated links: pid {e['pid']}, seed {e['seed']}, CPU {sum(e['cpu_s'].values()):.2f} s of "
+          f"{e['uptime_s']:.0f} s, {e['memory_bytes'] / 1e6:.1f} MB for packets")
+    rows = []
+    for link in d["links"]:
+        ab, ba = (emulator.text_of(link["properties"][way]) for way in emulator.DIRECTIONS)
+        for way, text in [("both", ab)] if ab == ba else [("ab", ab), ("ba", ba)]:
+            if text:
+                rows.append((str(link["id"]), way, text))
+    if rows:
+        _table([("LINK", "WAY", "PROPERTIES"), *rows])
 
 
 def _status(args, term):
@@ -286,20 +343,46 @@ def _exec(args, _term):
     os.execvpe(full[0], full, env)
 
 
-def _link(args, _term):
+def check_link(args, props):
     if (args.rate is not None) != (args.action == "rate"):
         raise LabError("a rate goes with `link LINK rate RATE`, and only with it")
-    if args.direction != "both" and args.action != "blackhole":
-        raise LabError("--direction is only for blackhole")
-    if args.wait and args.action == "rate":
-        raise LabError("nobody notices a rate: --wait is for the others")
+    if bool(props) == bool(args.action):
+        raise LabError("either cut, blackhole, restore, rate, or properties like --delay 10ms")
+    if args.direction != "both" and args.action not in (None, "blackhole"):
+        raise LabError("--direction is only for blackhole and properties")
+    if args.spare_bfd and args.action != "blackhole":
+        raise LabError("--spare-bfd is only for blackhole")
+    if args.wait and (args.action in (None, "rate") or args.spare_bfd):
+        raise LabError("nobody notices a rate: --wait is for cut, blackhole, restore")
+
+
+def _change_emulated(name, link, args, props, direction):
+    if args.action == "cut":
+        emulator.cut(name, link)
+    elif args.action == "blackhole":
+        emulator.blackhole(name, link, direction, args.spare_bfd)
+    elif args.action == "restore":
+        emulator.restore(name, link)
+    else:
+        emulator.set_properties(name, link, props or {"rate_bit_s": topology.rate_bits(args.rate) or 0}, direction)
+
+
+def _link(args, _term):
+    props = emulator.properties(args)
+    check_link(args, props)
+    direction = {"a": "ab", "b": "ba"}.get(args.direction, args.direction)
     with state.locked(args.name, wait_s=5):
         topo, content = lab.load(args.name)
         link = links.find(topo, args.link)
-        if args.action == "cut":
+        emulated = content["options"].get("emulated_links")
+        if not emulated and (props or args.spare_bfd):
+            raise LabError("only emulated links can do that: scripts/lab up --emulated-links")
+        if emulated:
+            _change_emulated(args.name, link, args, props, direction)
+        elif args.action == "cut":
             links.cut(link)
         elif args.action == "blackhole":
-            links.blackhole(link, links.DIRECTIONS if args.direction == "both" else (args.direction,))
+            links.blackhole(link, links.DIRECTIONS if direction == "both" else (direction,))
         elif args.action == "restore":
             links.restore(link)
         else:
@@ -319,11 +402,41 @@ def _start(args, _term):
     lab.start_programs(args.name, args.program, 15 if args.wait else 0)
 
 
+def _restart(args, _term):
+    _stop(args, _term)
+    _start(args, _term)
+
+
+def _pause(args, _term):
+    lab.signal_programs(args.name, args.program, signal.SIGSTOP)
+
+
+def _resume(args, _term):
+    lab.signal_programs(args.name, args.program, signal.SIGCONT)
+
+
+def _reseed(args, _term):
+    _, content = lab.load(args.name)
+    if not content["options"].get("emulated_links"):
+        raise LabError("only emulated links have a seed: scripts/lab up --emulated-links")
+    emulator.reseed(args.name, args.seed)
+
+
+def _print_emulated_counters(rows):
+    _table([("LINK", "WAY", "BYTES", *(head for _, head in emulator.COUNTERS), "INSIDE")] +
+           [(str(r["id"]), d, str(r[d]["bytes"]), *(str(r[d][name]["packets"]) for name, _ in emulator.COUNTERS),
+             str(r[d]["inside"])) for r in rows for d in emulator.DIRECTIONS])
+
+
 def _counters(args, _term):
-    topo, _ = lab.load(args.name)
-    rows = links.counters(topo)
+    topo, content = lab.load(args.name)
+    emulated = content["options"].get("emulated_links")
+    rows = emulator.counters(args.name, topo) if emulated else links.counters(topo)
     if args.json:
         print(json.dumps(rows, indent=1))
+        return
+    if emulated:
+        _print_emulated_counters(rows)
         return
     _table([("LINK", "A", "B", "A>B PACKETS", "A>B BYTES", "B>A PACKETS", "B>A BYTES")] +
            [(str(r["id"]), *(f"{e.asys.isd_as}#{e.interface}" for e in link.ends),
@@ -359,7 +472,8 @@ def main(argv):
     try:
         _become_root(argv, args)
         {"up": _up, "down": _down, "status": _status, "exec": _exec, "link": _link,
-         "stop": _stop, "start": _start, "counters": _counters}[args.command](args, term)
+         "stop": _stop, "start": _start, "restart": _restart, "pause": _pause, "resume": _resume,
+         "reseed": _reseed, "counters": _counters}[args.command](args, term)
     except LabError as e:
         term.error(str(e))
         return 1

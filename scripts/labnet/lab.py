@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from . import LabError, config, crypto, emulated, links, netns, processes, ready, state, topology
+from . import LabError, config, crypto, emulated, emulator, links, netns, processes, ready, state, topology
 from .topology import DAEMON_PORT
 
 # The programs of an AS: name, configuration file, only where there are hosts
@@ -89,8 +89,16 @@ def _up(topo, build, options, tools, began, say, progress):
     state.save(topo.name, content)
     os.makedirs(os.path.join(directory, "log"))
 
-    netns.create(topo)
-    links.set_all_rates(topo)
+    if options.get("emulated_links"):
+        def make_links():
+            p = emulator.start(topo, options["seed"], options["link_properties"])
+            content["emulator"] = processes.identify(p.pid)
+            state.save(topo.name, content)
+
+        netns.create(topo, make_links)
+    else:
+        netns.create(topo)
+        links.set_all_rates(topo)
     say(f"{len(topo.netns_names)} namespaces and {len(topo.links)} links", took())
     if is_emulated(content):
         content["router_binary"] = emulated.binary()
@@ -222,6 +230,17 @@ def start_programs(name, names, wait_s):
             check()
 
 
+def signal_programs(name, names, sig):
+    """SIGSTOP or SIGCONT for programs of a lab that is up."""
+    with state.locked(name, wait_s=10):
+        topo, content = load(name)
+        for key, _, _ in find_programs(topo, content, names):
+            if key not in content["processes"]:
+                raise LabError("emulated routers are one process: they can be stopped, not paused")
+            if not processes.send(content["processes"][key], sig):
+                raise LabError(f"{key.replace('-', '@')} does not run")
+
+
 def _log_tails(directory, lines=6):
     parts = []
     for entry in sorted(os.listdir(os.path.join(directory, "log"))):
@@ -248,7 +267,7 @@ def down(name):
 
 def _remove(name):
     content = state.load(name) or {"processes": {}}
-    ours = list(content["processes"].values())
+    ours = list(content["processes"].values()) + ([content["emulator"]] if "emulator" in content else [])
     spaces = owned_namespaces(name)
     # Routers and the like have nothing to save, a shilad in a host's namespace has.
     known = {ident["pid"] for ident in ours}
@@ -275,22 +294,28 @@ def _remove(name):
 
 def describe(topo, content):
     """Everything a script wants to know, as `status --json` prints it."""
-    link_states = links.states(topo)
+    shown = emulator.show(topo.name) if content["options"].get("emulated_links") else None
+    if shown:
+        link_states = {i: emulator.state_of(link) for i, link in shown["links"].items()}
+    else:
+        link_states = links.states(topo)
 
     def daemon(a):
         return topo.endpoint(a.address, DAEMON_PORT)
 
     def programs(a):
         found = {program: {"pid": content["processes"][key]["pid"],
-                           "running": processes.alive(content["processes"][key])}
+                           "running": processes.alive(content["processes"][key]),
+                           "paused": processes.paused(content["processes"][key])}
                  for program, _, _ in PROGRAMS
                  for key in [f"{program}-{a.asn}"] if key in content["processes"]}
         if is_emulated(content):
             found["router"] = {"pid": content["processes"][emulated.KEY]["pid"],
-                               "running": emulated.routers(topo.name).get(a.isd_as, {}).get("running", False)}
+                               "running": emulated.routers(topo.name).get(a.isd_as, {}).get("running", False),
+                               "paused": False}
         return found
 
-    return {
+    described = {
         "name": topo.name,
         "topology": topo.kind,
         "underlay": topo.underlay,
@@ -332,3 +357,12 @@ def describe(topo, content):
             } for end in link.ends],
         } for link in topo.links],
     }
+    if shown:
+        described["emulator"] = {"pid": content["emulator"]["pid"], "socket": emulator.socket_path(topo.name),
+                                 **{key: shown[key] for key in ("seed", "uptime_s", "cpu_s", "memory_bytes")}}
+        for link in described["links"]:
+            rates = [shown["links"][link["id"]][d]["props"]["rate_bit_s"] for d in emulator.DIRECTIONS]
+            link["rate"] = "/".join(dict.fromkeys(map(emulator.rate_text, rates)))
+            link["rate_bit_s"] = min((r for r in rates if r), default=None)
+            link["properties"] = {d: shown["links"][link["id"]][d]["props"] for d in emulator.DIRECTIONS}
+    return described

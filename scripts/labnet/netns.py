@@ -14,6 +14,7 @@ from . import LabError
 
 RUN_NETNS = "/run/netns"
 CLONE_NEWNET = 0x40000000
+TUN_QUEUE = 5000  # packets that may wait for the emulator: it never lets them, but may be late
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -91,10 +92,13 @@ def neighbour_lines(link, end):
             f"neigh replace {peer.address} lladdr {peer.mac} dev {link.device} nud permanent"]
 
 
-def create(topo):
-    """Makes everything up to, and without, the rates of the links."""
+def create(topo, make_links=None):
+    """Makes everything up to, and without, the rates of the links.
+
+    make_links() is called instead of making the veths of the links, and makes TUN devices of their names.
+    """
     lines = [f"netns add {name}" for name in topo.netns_names]
-    for link in topo.links:
+    for link in topo.links if not make_links else []:
         a, b = link.ends
         mtu = link.mtu + topo.overhead
         lines.append(f"link add {link.device} netns {a.asys.netns} address {a.mac} mtu {mtu} "
@@ -104,6 +108,8 @@ def create(topo):
         lines.append(f"link add {host.name} netns {host.asys.netns} address {_gateway_mac(host)} mtu {mtu} "
                      f"type veth peer name eth0 netns {host.netns} address {host.mac} mtu {mtu}")
     ip_batch(lines)
+    if make_links:
+        make_links()
 
     for a in topo.ases:
         # hosts of one AS reach each other through its box
@@ -111,8 +117,10 @@ def create(topo):
         lines = ["link set lo up", f"addr add {a.address}/{topo.prefix_len} dev lo"]
         for link, end in a.interfaces:
             lines.append(f"link set {link.device} addrgenmode none")
+            if make_links:
+                lines.append(f"link set {link.device} mtu {link.mtu + topo.overhead} txqueuelen {TUN_QUEUE}")
             lines.append(f"link set {link.device} up")
-            lines += neighbour_lines(link, end)
+            lines += neighbour_lines(link, end)[:1 if make_links else 2]  # a TUN has no neighbours
         for host in a.hosts:
             lines.append(f"link set {host.name} addrgenmode none")
             lines.append(f"link set {host.name} up")

@@ -15,15 +15,21 @@ import time
 from . import netns
 
 
-def start_time(pid):
-    """Clock ticks from boot to the start of the process; None if there is none (or a zombie)."""
+def _stat(pid):
+    """The fields of /proc/PID/stat from the state on; None if there is none (or a zombie)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
             # the name in parentheses may hold anything, also parentheses
             fields = f.read().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] == "Z" else int(fields[19])
+    return None if fields[0] == "Z" else fields
+
+
+def start_time(pid):
+    """Clock ticks from boot to the start of the process; None if there is none (or a zombie)."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
 
 
 def identify(pid):
@@ -32,6 +38,29 @@ def identify(pid):
 
 def alive(ident):
     return ident["start"] is not None and start_time(ident["pid"]) == ident["start"]
+
+
+def paused(ident):
+    """Whether it is there and was stopped by SIGSTOP."""
+    fields = _stat(ident["pid"])
+    return alive(ident) and fields is not None and fields[0] == "T"
+
+
+def send(ident, sig):
+    """Whether the process was there to get the signal."""
+    try:
+        fd = os.pidfd_open(ident["pid"])
+    except OSError:
+        return False
+    try:
+        if not alive(ident):
+            return False
+        signal.pidfd_send_signal(fd, sig)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def start(netns_name, argv, log_path):
@@ -81,6 +110,7 @@ def stop(idents, grace_s, first=signal.SIGTERM):
             for fd in fds:
                 try:
                     signal.pidfd_send_signal(fd, sig)
+                    signal.pidfd_send_signal(fd, signal.SIGCONT)  # who is paused ends by no other signal
                 except ProcessLookupError:
                     pass
             deadline = time.monotonic() + wait_s

@@ -5,6 +5,8 @@
     tests/lab/test_lab.py [-v] [Class.test]
 """
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -17,7 +19,7 @@ sys.dont_write_bytecode = True
 SCRIPTS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "scripts")
 sys.path.insert(0, SCRIPTS)
 
-from labnet import LabError, cli, config, links, processes, state, topology  # noqa: E402
+from labnet import LabError, cli, config, emulator, links, processes, state, topology  # noqa: E402
 
 LAB = os.path.join(SCRIPTS, "lab")
 NAME = f"test{os.getpid()}"
@@ -134,8 +136,40 @@ class Pure(unittest.TestCase):
             for name in topology.build(other, "diamond").netns_names:
                 self.assertFalse(ours.fullmatch(name), name)
 
+    def test_properties_of_emulated_links(self):
+        def parsed(*args):
+            return emulator.properties(cli.parser().parse_args(["link", "1", *args]))
+
+        for args, props in [
+                (["--delay", "10ms"], {"delay_ms": 10}),
+                (["--delay", "none", "--jitter", "250us"], {"delay_ms": 0, "jitter_ms": 0.25}),
+                (["--loss", "1.5%", "--duplicate", "0.25"], {"loss": 0.015, "duplicate": 0.25}),
+                (["--bursts", "1000:20"], {"burst_start": 0.001, "burst_end": 0.05, "burst_loss": 1}),
+                (["--bursts", "100:5:30%"], {"burst_start": 0.01, "burst_end": 0.2, "burst_loss": 0.3}),
+                (["--bursts", "none"], {"burst_start": 0, "burst_end": 0, "burst_loss": 0}),
+                (["--reorder", "1%:2ms"], {"reorder": 0.01, "reorder_ms": 2}),
+                (["--reorder", "0"], {"reorder": 0, "reorder_ms": 0}),
+                (["--queue", "64kB"], {"queue_bytes": 64000, "queue_ms": 0}),
+                (["--queue", "1.5s"], {"queue_bytes": 0, "queue_ms": 1500}),
+                (["--rate", "5mbit"], {"rate_bit_s": 5_000_000}), (["--rate", "none"], {"rate_bit_s": 0})]:
+            got = parsed(*args)
+            self.assertEqual(got.keys(), props.keys())
+            for key, value in props.items():
+                self.assertAlmostEqual(got[key], value, msg=args)
+        for bad in (["--delay", "10"], ["--delay", "-1ms"], ["--loss", "101%"], ["--loss", "x"], ["--bursts", "0:1"],
+                    ["--bursts", "5"], ["--rate", "fast"], ["--queue", "5"], ["--reorder", "1%:5"]):
+            with self.assertRaises(SystemExit, msg=bad), contextlib.redirect_stderr(io.StringIO()):
+                parsed(*bad)
+        for bad in ([], ["cut", "--delay", "1ms"], ["cut", "--spare-bfd"], ["restore", "--direction", "ab"],
+                    ["--loss", "1%", "--wait"], ["rate"]):
+            with self.assertRaises(LabError, msg=bad):
+                args = cli.parser().parse_args(["link", "1", *bad])
+                cli.check_link(args, emulator.properties(args))
+        for text, bits in [("none", 0), ("9.6kbit", 9600), ("20mbit", 20_000_000), ("1.5gbit", 1_500_000_000)]:
+            self.assertEqual(emulator.rate_text(bits), text)
+
     def test_every_command_has_help(self):
-        for command in ("up", "down", "status", "exec", "link", "counters"):
+        for command in ("up", "down", "status", "exec", "link", "counters", "restart", "pause", "resume", "reseed"):
             p = subprocess.run([LAB, command, "--help"], capture_output=True, text=True, check=True)
             self.assertIn("--name", p.stdout)
         self.assertIn("examples", cli.parser().format_help())

@@ -237,12 +237,12 @@ class Lab:
 
     Arguments are the options of `scripts/lab up` (docs/lab.md): topology, links, rate, mtu, underlay
     ("ipv4", "ipv6"), bfd (bool), hosts_per_as, path_lifetime, link_rate and link_mtu ({link: value}), routers
-    ("real", "emulated") and path_age.
+    ("real", "emulated") and path_age; more is a list of further ones, like ["--emulated-links", "--delay", "10ms"].
     """
 
     def __init__(self, topology="parallel", links=None, rate=None, mtu=None, underlay="ipv4", bfd=True,
                  hosts_per_as=None, path_lifetime=None, link_rate=None, link_mtu=None, routers="real",
-                 path_age=None):
+                 path_age=None, more=()):
         self.name = f"t{os.getpid()}x{next(_numbers)}"
         args = ["--json", "--timeout", "60", "--topology", topology, "--underlay", underlay,
                 "--bfd", "on" if bfd else "off", "--routers", routers]
@@ -254,6 +254,7 @@ class Lab:
         for option, values in [("--link-rate", link_rate), ("--link-mtu", link_mtu)]:
             for link, value in (values or {}).items():
                 args += [option, f"{link}={value}"]
+        args += more
         self.underlay = underlay
         _open.append(self)
         try:
@@ -276,7 +277,8 @@ class Lab:
         return f"{self.hosts[host]['isd_as']},{self.hosts[host]['address']}"
 
     def link(self, number, action, *args):
-        """cut, blackhole, restore, rate; further arguments as on the command line (--wait)."""
+        """cut, blackhole, restore, rate, or properties of an emulated link ("--delay", "10ms"); further arguments as
+        on the command line (--wait)."""
         self._call("link", str(number), action, *args)
 
     def counters(self):
