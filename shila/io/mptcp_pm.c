@@ -86,6 +86,16 @@ static bool has_message(const struct nlmsghdr *nl, size_t len)
 	return len >= sizeof(*nl) && nl->nlmsg_len >= sizeof(*nl) && nl->nlmsg_len <= len && nl->nlmsg_len <= 65536;
 }
 
+/* Attributes behind @skip bytes of the payload, not one byte beyond the message (mnl_attr_for_each() rounds its length up). */
+static const struct nlattr *attributes(const struct nlmsghdr *nl, size_t skip, size_t *size)
+{
+	size_t have = nl->nlmsg_len - NLMSG_HDRLEN;
+
+	skip = NLMSG_ALIGN(skip);
+	*size = have > skip ? have - skip : 0;
+	return (const struct nlattr *)((const uint8_t *)nl + NLMSG_HDRLEN + (have > skip ? skip : 0));
+}
+
 /* An address out of the attributes; those of IPv4 in IPv6 notation as what they are. */
 static void get_address(const struct nlattr *a, struct ip_addr *out)
 {
@@ -156,9 +166,9 @@ int mptcp_pm_parse(const void *msg, size_t len, uint16_t family, struct mptcp_pm
 {
 	const struct nlmsghdr *nl = msg;
 	const struct genlmsghdr *g;
-	const struct nlattr *a;
+	const struct nlattr *attr, *first;
 	struct mptcp_pm_event e = { 0 };
-	size_t size;
+	size_t size, attr_bytes;
 
 	if (!has_message(nl, len))
 		return -EBADMSG;
@@ -169,8 +179,9 @@ int mptcp_pm_parse(const void *msg, size_t len, uint16_t family, struct mptcp_pm
 	if (nl->nlmsg_len < NLMSG_HDRLEN + GENL_HDRLEN)
 		return -EBADMSG;
 	g = mnl_nlmsg_get_payload(nl);
-	mnl_attr_for_each(a, nl, GENL_HDRLEN)
-		get_attribute(a, &e);
+	first = attributes(nl, GENL_HDRLEN, &attr_bytes);
+	mnl_attr_for_each_payload(first, attr_bytes)
+		get_attribute(attr, &e);
 	switch (g->cmd) {
 	case MPTCP_EVENT_ESTABLISHED:
 		e.type = MPTCP_PM_ESTABLISHED;
@@ -204,8 +215,8 @@ int mptcp_pm_parse_answer(const void *msg, size_t len, uint32_t seq, char *why)
 {
 	const struct nlmsghdr *nl = msg;
 	const struct nlmsgerr *e;
-	const struct nlattr *a;
-	size_t skip = sizeof(*e);
+	const struct nlattr *attr, *first;
+	size_t skip = sizeof(*e), attr_bytes;
 
 	*why = '\0';
 	if (!has_message(nl, len))
@@ -221,10 +232,11 @@ int mptcp_pm_parse_answer(const void *msg, size_t len, uint32_t seq, char *why)
 		skip += e->msg.nlmsg_len - sizeof(e->msg);
 	if (!(nl->nlmsg_flags & NLM_F_ACK_TLVS) || skip > nl->nlmsg_len - NLMSG_HDRLEN)
 		return e->error;
-	mnl_attr_for_each(a, nl, skip)
-		if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG)
-			snprintf(why, MPTCP_PM_WHY_LEN, "%.*s", (int)mnl_attr_get_payload_len(a),
-				 (const char *)mnl_attr_get_payload(a));
+	first = attributes(nl, skip, &attr_bytes);
+	mnl_attr_for_each_payload(first, attr_bytes)
+		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG)
+			snprintf(why, MPTCP_PM_WHY_LEN, "%.*s", (int)mnl_attr_get_payload_len(attr),
+				 (const char *)mnl_attr_get_payload(attr));
 	return error_of(e->error, why);
 }
 
