@@ -19,6 +19,7 @@ def _parser():
     p.add_argument("--links", type=int, default=3)
     p.add_argument("--rate", default="20mbit")
     p.add_argument("--keep", action="store_true")
+    p.add_argument("--emulated", action="store_true")
     p.add_argument("--remove", nargs="?", const="", metavar="NAME")
     return p
 
@@ -74,8 +75,9 @@ def _run(args, screen):
     net = network.Network(network.free_name(), args.build)
     keep, code = False, 1
     try:
-        screen.title(f"starting the lab {net.name}: {args.links} + {args.links} links at {args.rate}")
-        net.up(args.links, args.rate,
+        routers = "emulated" if args.emulated else "real"
+        screen.title(f"starting the lab {net.name}: {args.links} + {args.links} links at {args.rate}, {routers} routers")
+        net.up(args.links, args.rate, routers,
                lambda text, seconds=None: screen.step(f"  {text.strip()}"),
                lambda what, done, total: screen.progress(f"{what} {done} of {total}"))
         screen.step("a shilad on either host is ready")

@@ -122,15 +122,17 @@ class Network:
     def socket_path(self, host):
         return os.path.join(self.directory, f"{host}.sock")
 
-    def up(self, paths, rate, say, progress):
-        """The lab, and a daemon on either host."""
+    def up(self, paths, rate, routers, say, progress):
+        """The lab, with "real" or "emulated" routers, and a daemon on either host."""
         os.makedirs(BASE, mode=0o700, exist_ok=True)
         os.mkdir(self.directory, mode=0o700)
         self._save()
         build = {"kind": "leaf", "links": paths, "rate": rate, "mtu": None, "underlay": "ipv4",
                  "hosts_per_as": None, "link_mtu": {}, "link_rate": {}}
-        options = {"bfd": True, "path_lifetime": None, "log_level": "info", "timeout_s": 30}
-        lab.up(self.name, build, options, lab.find_tools(), say, progress)
+        options = {"bfd": True, "path_lifetime": None, "log_level": "info", "timeout_s": 30, "routers": routers,
+                   "path_age_s": 0}
+        os.environ["SHILA_BUILD"] = self.build  # where the emulated ones are
+        lab.up(self.name, build, options, lab.find_tools() if routers == "real" else None, say, progress)
         self.described = lab.describe(*lab.load(self.name))
 
         hosts = {h["name"]: h for h in self.described["hosts"]}
