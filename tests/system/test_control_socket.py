@@ -150,7 +150,10 @@ class ControlSocket(SystemTest):
         alone = self.h1.traffic("get", self.h2.address(4), 8000, 4 << 20)
         self.assertTrue(alone["ok"], alone)
         before, fds = self.rss_kb(), len(os.listdir(f"/proc/{self.h1.process.pid}/fd"))
+        known = {f["local"] for f in self.h1.flows()}
         client = self.h1.spawn_traffic("get", self.h2.address(4), 8000, 4 << 20)
+        # `shila run` asks the daemon too: it must have had its answer.
+        wait_for(lambda: {f["local"] for f in self.h1.flows(state="open")} - known, 5, "the connection")
         own = self.connect()
         greedy = [self.connect() for _ in range(CLIENTS - 1)]
         for s in greedy:
