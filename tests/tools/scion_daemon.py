@@ -8,7 +8,7 @@ MODES.json is read again at every call: {METHOD or "ISD-AS asked for paths to": 
 an entry the answer is the real one. With "accept" it is not even a request that is waited for. MODES below
 are all there are; `scion_daemon.py --modes` lists them with what they do. One line on stdout when it listens.
 
-Enough of HTTP/2 for that, one thread for each connection.
+One thread for each connection.
 """
 
 import functools
@@ -21,75 +21,14 @@ import sys
 import threading
 import time
 
-SERVICE = "/proto.daemon.v1.DaemonService/"
-METHODS = ("Paths", "AS", "Interfaces", "PortRange", "NotifyInterfaceDown")
-DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "scripts"))
+from labnet.grpc import (CODES, DATA, HEADERS, PING, RST, SERVICE, SETTINGS, Gone, build, frame, header, parse,  # noqa: E402
+                         read_frame, receive, value)
 
-# HPACK's Huffman code (RFC 7541, appendix B) for what occurs in the names of methods
-FIVE, SIX, SEVEN = "012aceiost", " %-./3456789=A_bdfghlmnpru", ":BCDEFGHIJKLMNOPQRSTUVWYjkqvwxyz"
-
-
-def huffman(text):
-    bits = ""
-    for c in text:
-        if c in FIVE:
-            bits += format(FIVE.index(c), "05b")
-        elif c in SIX:
-            bits += format(0x14 + SIX.index(c), "06b")
-        else:
-            bits += format(0x5c + SEVEN.index(c), "07b")
-    bits += "1" * (-len(bits) % 8)
-    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+GOAWAY, WINDOW, CONTINUATION = 7, 8, 9
 
 
-CODES = {huffman(SERVICE + m): m for m in METHODS}
-
-
-# ---- protobuf: a message as a list of [number, wire type, value] ----
-
-def varint(v):
-    out = bytearray()
-    while v > 0x7f:
-        out.append(v & 0x7f | 0x80)
-        v >>= 7
-    return bytes([*out, v])
-
-
-def read_varint(b, at):
-    v = shift = 0
-    while True:
-        v |= (b[at] & 0x7f) << shift
-        at += 1
-        if b[at - 1] < 0x80:
-            return v, at
-        shift += 7
-
-
-def parse(b):
-    fields, at = [], 0
-    while at < len(b):
-        key, at = read_varint(b, at)
-        if key & 7 == 2:
-            n, at = read_varint(b, at)
-            fields.append([key >> 3, 2, b[at:at + n]])
-            at += n
-        else:
-            v, at = read_varint(b, at)
-            fields.append([key >> 3, 0, v])
-    return fields
-
-
-def build(fields):
-    out = b""
-    for number, kind, value in fields:
-        out += varint(number << 3 | kind)
-        out += varint(len(value)) + value if kind == 2 else varint(value)
-    return out
-
-
-def value(fields, number, default=None):
-    return next((v for n, _, v in fields if n == number), default)
-
+# ---- messages: lists of [number, wire type, value] ----
 
 def replaced(fields, number, *values):
     """The fields with others of that number."""
@@ -248,33 +187,6 @@ ACCEPT = ("silence", "close", "garbage", "http1", "drip")
 
 
 # ---- HTTP/2 ----
-
-class Gone(Exception):
-    """The other side has closed."""
-
-
-def receive(s, n):
-    out = b""
-    while len(out) < n:
-        part = s.recv(n - len(out))
-        if not part:
-            raise Gone
-        out += part
-    return out
-
-
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def read_frame(s):
-    h = receive(s, 9)
-    return h[3], h[4], struct.unpack(">I", h[5:])[0], receive(s, int.from_bytes(h[:3], "big"))
-
-
-def header(name, text):
-    return bytes([0, len(name)]) + name.encode() + bytes([len(text)]) + text.encode()
-
 
 def ask_real(server, method, body):
     """The message that the real daemon answers with; b"" for an error."""
