@@ -104,6 +104,17 @@ static int parse_bool(const struct cfg_key *k, const char *text, void *out, char
 	return 0;
 }
 
+/* @out: an enum as large as an int, whose values are the places of @words (schema.c checks the sizes). */
+static int parse_word(const char *text, const char *const *words, void *out, char *why, const char *refusal)
+{
+	int i = word(text, words);
+
+	if (i < 0)
+		return refuse_text(why, text, refusal);
+	memcpy(out, &i, sizeof(i));
+	return 0;
+}
+
 static int parse_metric(const struct cfg_key *k, const char *text, void *out, char *why)
 {
 	static const char *const words[] = {[METRIC_LATENCY] = "latency",
@@ -111,25 +122,17 @@ static int parse_metric(const struct cfg_key *k, const char *text, void *out, ch
 					    [METRIC_MTU] = "mtu",
 					    [METRIC_BANDWIDTH] = "bandwidth",
 					    NULL};
-	int i = word(text, words);
 
 	(void)k;
-	if (i < 0)
-		return refuse_text(why, text, "is none of latency, hops, mtu, bandwidth");
-	*(enum config_metric *)out = (enum config_metric)i;
-	return 0;
+	return parse_word(text, words, out, why, "is none of latency, hops, mtu, bandwidth");
 }
 
 static int parse_mode(const struct cfg_key *k, const char *text, void *out, char *why)
 {
 	static const char *const words[] = {[MODE_FORWARD] = "forward", [MODE_JOIN] = "join", NULL};
-	int i = word(text, words);
 
 	(void)k;
-	if (i < 0)
-		return refuse_text(why, text, "is neither forward nor join");
-	*(enum config_mode *)out = (enum config_mode)i;
-	return 0;
+	return parse_word(text, words, out, why, "is neither forward nor join");
 }
 
 static int parse_steering(const struct cfg_key *k, const char *text, void *out, char *why)
@@ -138,13 +141,9 @@ static int parse_steering(const struct cfg_key *k, const char *text, void *out, 
 					    [STEERING_PROGRAM] = "program",
 					    [STEERING_RINGS] = "rings",
 					    NULL};
-	int i = word(text, words);
 
 	(void)k;
-	if (i < 0)
-		return refuse_text(why, text, "is none of auto, program, rings");
-	*(enum config_steering *)out = (enum config_steering)i;
-	return 0;
+	return parse_word(text, words, out, why, "is none of auto, program, rings");
 }
 
 static int parse_path_manager(const struct cfg_key *k, const char *text, void *out, char *why)
@@ -153,13 +152,9 @@ static int parse_path_manager(const struct cfg_key *k, const char *text, void *o
 					    [PATH_MANAGER_OWN] = "own",
 					    [PATH_MANAGER_KERNEL] = "kernel",
 					    NULL};
-	int i = word(text, words);
 
 	(void)k;
-	if (i < 0)
-		return refuse_text(why, text, "is none of auto, own, kernel");
-	*(enum config_path_manager *)out = (enum config_path_manager)i;
-	return 0;
+	return parse_word(text, words, out, why, "is none of auto, own, kernel");
 }
 
 static int parse_netns(const struct cfg_key *k, const char *text, void *out, char *why)
