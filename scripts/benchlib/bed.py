@@ -65,6 +65,12 @@ class Bed:
             if set_up in OFFLOADS:
                 run(self.inside(host, ["ethtool", "-K", DEVICE, *OFFLOADS[set_up]]))
 
+    def receive_in_threads(self, on):
+        """The kernel's part of receiving from the veth, in threads of its own. Else it runs in the call of whoever sends: on two
+        machines it would not."""
+        for host in (self.client, self.server):
+            run(["ip", "netns", "exec", self.lab.netns(host), "sh", "-c", f"echo {int(on)} > /sys/class/net/{DEVICE}/threaded"])
+
     def inside(self, host, argv):
         """The command line that runs argv on that host."""
         return self.lab.inside(host, [str(a) for a in argv])

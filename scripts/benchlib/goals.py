@@ -112,6 +112,8 @@ def many_flows(f):
 def small(f):
     out = []
     out += at_most("UDP of 64 bytes: CPU of shilad outbound, µs", f.median("datagrams", "B", "64", "shila", "out"), 1.5)
+    out += at_most("the same, without what the receiver's kernel does in its calls, µs",
+                   f.median("datagrams", "B", "threaded", "shila", "out"), 1.5)
     out += at_most("UDP of 64 bytes: CPU of shilad inbound, µs", f.median("datagrams", "B", "64", "shila", "in"), 3.0)
     out += at_most("UDP of 64 bytes, 100 000 a second: lost, %", f.median("datagrams", "B", "64", "shila", "loss"), 0, 3)
     for case, what in (("none", "no connection"), ("open", "10 idle connections")):
