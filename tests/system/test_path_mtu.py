@@ -109,13 +109,18 @@ class Routers(Mtu):
 
     MTUS = {1: 1300, 2: 1472, 3: 4000, 4: 8488}
 
+    @staticmethod
+    def net(link):
+        """What the server is called over this link alone; 0: over 1 or 2."""
+        return f"10.{80 + link}.2"
+
     @classmethod
     def setUpClass(cls):
         via = ["1-64513,10.13.0.2"]
         routes = [{"to": "10.70.2.0/24", "via": via}]
-        for i in cls.MTUS:  # 10.8i: link i alone
-            routes.append({"to": f"10.8{i}.2.0/24", "via": via, "paths": {"policy": [f"+ 1-64512#{i}", "- 1-64512", "+"]}})
-        routes.append({"to": "10.89.2.0/24", "via": via, "paths": {"policy": ["+ 1-64512#1", "+ 1-64512#2", "- 1-64512", "+"]}})
+        for i in cls.MTUS:
+            routes.append({"to": f"{cls.net(i)}.0/24", "via": via, "paths": {"policy": [f"+ 1-64512#{i}", "- 1-64512", "+"]}})
+        routes.append({"to": f"{cls.net(0)}.0/24", "via": via, "paths": {"policy": ["+ 1-64512#1", "+ 1-64512#2", "- 1-64512", "+"]}})
         cls.pair = cls.keep(Pair(topology="parallel", links=len(cls.MTUS), mtu=max(cls.MTUS.values()),
                                  link_mtu={k: v for k, v in cls.MTUS.items() if v != max(cls.MTUS.values())},
                                  apps=(4,), config1={"routes": routes}))
@@ -139,7 +144,7 @@ class Routers(Mtu):
             with self.subTest(mtu):
                 wire = self.wire(link)
                 for kind in ("put", "get"):
-                    answer = self.h1.traffic(kind, f"10.8{link}.2.1", 8000, BYTES, mptcp=False)
+                    answer = self.h1.traffic(kind, f"{self.net(link)}.1", 8000, BYTES, mptcp=False)
                     self.assertTrue(answer["ok"], answer)
                 sizes = wire.sizes()
                 for address in self.addresses(link):
@@ -156,7 +161,7 @@ class Routers(Mtu):
         lab = self.pair.lab
         lab.link(1, "cut", "--wait")
         self.link_is(1, "down")
-        client = self.h1.spawn_traffic("load", "10.89.2.1", 8000, 1, 60, mptcp=False)
+        client = self.h1.spawn_traffic("load", f"{self.net(0)}.1", 8000, 1, 60, mptcp=False)
         wait_for(lambda: "connected" in client.output(), 10, "the connection")
         self.assertEqual(self.flow()["path"]["mtu_bytes"], 1472)
         for old, new in ((2, 1), (1, 2)):
