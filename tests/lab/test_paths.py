@@ -85,14 +85,14 @@ class Paths(unittest.TestCase):
         self.compare("1-64515", 4, "--topology", "diamond")
 
     def test_inside_one_as(self):
-        lab("up", "--topology", "local")
+        lab("up", "--timeout", 60, "--topology", "local")
         code, lines, err = path_dump(daemon_address(), "1-64512")
         self.assertEqual(code, 0, err)
         self.assertEqual(len(lines), 2)
         self.assertIn(" raw 0 mtu 1472", lines[1])
 
     def test_daemon_frozen_and_gone(self):
-        lab("up", "--topology", "parallel", "--links", 1)
+        lab("up", "--timeout", 60, "--topology", "parallel", "--links", 1)
         address = daemon_address()
         code, lines, err = path_dump(address, "1-64999")
         self.assertTrue(code == 1 or len(lines) == 1, "an AS that does not exist has no paths")
