@@ -15,8 +15,10 @@
             p.h1.run(["iperf3", "-c", p.h2.address(4)])
 
 A module or class with NEEDS_PLAIN_BUILD = True measures rates or times: scripts/test runs it last,
-with nothing else running, on the build without sanitizers. Everything else runs on the build with
-ASan and UBSan. The build is the folder in $SHILA_BUILD (default: build).
+with nothing else running, on the build without sanitizers. With COUNTS = True as well it only counts
+what a busy machine does not change, and runs beside others. Everything else runs on the build with
+ASan and UBSan, beside others: wait for what is to happen (wait_for), do not sleep, and ask again
+where a packet may be lost. The build is the folder in $SHILA_BUILD (default: build).
 
 What a test starts is removed at the end of its test, class or module, and at the end of the program,
 also after Ctrl-C. The logs of the daemons are shown when a test fails. To run one file by hand:
@@ -50,7 +52,7 @@ BUILD = os.path.join(ROOT, os.environ.get("SHILA_BUILD", "build"))
 LOG_LINES = 60
 
 __all__ = ["BUILD", "LAB", "ROOT", "TOOLS", "TRAFFIC", "Failed", "Lab", "Pair", "Process", "SMALL_QUARANTINE", "Shilad", "SystemTest",
-           "clean_environment", "kernel", "main", "nstat", "run", "show_logs", "spawn", "temporary",
+           "asked_again", "clean_environment", "kernel", "main", "nstat", "run", "show_logs", "spawn", "temporary",
            "traffic_answer", "wait_for"]
 
 SANITIZERS = re.compile(r"(ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
@@ -90,6 +92,16 @@ def wait_for(condition, seconds=10, what=None, every=0.02):
         if time.monotonic() > end:
             raise Failed(f"not within {seconds} s: {what or condition}; last seen: {value!r}")
         time.sleep(every)
+
+
+def asked_again(question, times=3):
+    """For what routers may lose a packet of: the first good answer. The last attempt's failure is the result."""
+    for last in [False] * (times - 1) + [True]:
+        try:
+            return question()
+        except AssertionError:
+            if last:
+                raise
 
 
 def temporary():
@@ -159,6 +171,16 @@ class Process(subprocess.Popen):
         if self.text is None:
             self.text = self.output()
             self.file.close()
+
+    def end_traffic(self, seconds=60):
+        """A client of traffic.py that runs until SIGTERM: its answer, which must be good."""
+        if self.poll() is not None:
+            raise Failed(f"{self.args} has ended already:\n{self.output()[-3000:]}")
+        self.send_signal(signal.SIGTERM)
+        answer = traffic_answer(self.finish(seconds))
+        if not answer["ok"]:
+            raise Failed(f"{self.args}: {answer}")
+        return answer
 
     def finish(self, seconds=30, code=0):
         """Waits for its end, checks the exit code (None: any), returns the output."""
@@ -484,6 +506,14 @@ class Shilad:
     def spawn_traffic(self, *args, ingress=False, mptcp=True):
         """The same in the background: a Process; traffic_answer(p.finish()) is its answer."""
         return self.spawn([sys.executable, "-B", TRAFFIC, *args], ingress, mptcp)
+
+    def ping(self, address, *options, count=1):
+        """Echoes that all come back."""
+        def echoes():
+            p = self.run(["ping", "-c", count, "-i", "0.2", "-W", 5, *options, address], check=False)
+            if " 0% packet loss" not in p.stdout:
+                raise Failed(f"not {count} echoes from {address}:\n{p.stdout}{p.stderr}")
+        asked_again(echoes)
 
     def serve(self, port=8000, udp=False):
         """Starts the server of tests/tools/traffic.py in the ingress namespace: a Process."""

@@ -32,8 +32,8 @@ class Clean(SystemTest):
                     self.h1.spawn_traffic("hold", self.h2.address(6), 8000, mptcp=False)]
         for p in programs:
             wait_for(lambda p=p: "connected" in p.output(), 10, "the connection")
-        self.h1.run(["ping", "-c", 1, "-W", 2, self.h2.address(4)])
-        wait_for(lambda: len(self.h1.flows(state="open")) >= 4, 5, "flows")
+        self.h1.ping(self.h2.address(4))
+        wait_for(lambda: len(self.h1.flows(state="open")) >= 4, 20, "flows")
         self.assertGreater(len(self.seen()), len(self.before))
         return programs
 
@@ -78,7 +78,7 @@ class Clean(SystemTest):
         out = self.h1.clean().stderr
         self.assertRegex(out, r"told the peers of \d+ connections")
         self.gone()
-        wait_for(lambda: not self.h2.flows(state="open"), 5, "the peer heard of it")
+        wait_for(lambda: not self.h2.flows(state="open"), 20, "the peer heard of it")
         self.next_start_works()
 
     def test_shila_stop(self):
@@ -148,11 +148,11 @@ class Clean(SystemTest):
         for mptcp in (False, True):
             clients[mptcp] = self.h2.spawn_traffic("hold", self.h1.address(4), 8002, mptcp=mptcp)
             wait_for(lambda p=clients[mptcp]: "connected" in p.output(), 10, "the connection")
-        wait_for(lambda: len(self.h2.flows(protocol="tcp", state="open", side="client")) >= 3, 5, "subflows")
+        wait_for(lambda: len(self.h2.flows(protocol="tcp", state="open", side="client")) >= 3, 20, "subflows")
         self.h1.stop()
-        self.assertEqual(traffic_answer(clients[False].finish(3))["errno"], "ECONNRESET")
-        wait_for(lambda: not self.tcp_sockets(self.h2.ns_egress, 8002), 3, "the end of all subflows")
-        self.assertIsNotNone(traffic_answer(clients[True].finish(5))["errno"])
+        self.assertEqual(traffic_answer(clients[False].finish(10))["errno"], "ECONNRESET")
+        wait_for(lambda: not self.tcp_sockets(self.h2.ns_egress, 8002), 10, "the end of all subflows")
+        self.assertIsNotNone(traffic_answer(clients[True].finish(10))["errno"])
 
     def test_servers_of_the_peer_are_reset(self):
         """The same for the other side."""
@@ -161,10 +161,10 @@ class Clean(SystemTest):
         # A test before killed the daemon: that peer's kernel still tries to say goodbye.
         others = sockets()
         self.busy()
-        wait_for(lambda: len(sockets() - others) >= 3, 5, "sockets")
+        wait_for(lambda: len(sockets() - others) >= 3, 20, "sockets")
         ours = sockets() - others
         self.h1.stop()
-        wait_for(lambda: not sockets() & ours, 3, "the end of all sockets")
+        wait_for(lambda: not sockets() & ours, 10, "the end of all sockets")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class ControlSocket(SystemTest):
                 return True
             except BlockingIOError:
                 return False  # the queue of the kernel is full
-        wait_for(connected, 5, "a connection")
+        wait_for(connected, 20, "a connection")
         return s
 
     @staticmethod
@@ -153,7 +153,7 @@ class ControlSocket(SystemTest):
         known = {f["local"] for f in self.h1.flows()}
         client = self.h1.spawn_traffic("get", self.h2.address(4), 8000, 4 << 20)
         # `shila run` asks the daemon too: it must have had its answer.
-        wait_for(lambda: {f["local"] for f in self.h1.flows(state="open")} - known, 5, "the connection")
+        wait_for(lambda: {f["local"] for f in self.h1.flows(state="open")} - known, 20, "the connection")
         own = self.connect()
         greedy = [self.connect() for _ in range(CLIENTS - 1)]
         for s in greedy:
@@ -193,9 +193,9 @@ class ControlSocket(SystemTest):
         self.assertLess(self.rss_kb() - before, 200_000)
         for s in greedy:
             s.close()
-        wait_for(lambda: self.limit(own)["used"] == 1, 5, "all are gone")
+        wait_for(lambda: self.limit(own)["used"] == 1, 20, "all are gone")
         self.assertGreater(self.limit(own)["refused"], refused)
-        wait_for(lambda: len(os.listdir(f"/proc/{self.h1.process.pid}/fd")) <= fds + 3, 5, "no descriptor is left")
+        wait_for(lambda: len(os.listdir(f"/proc/{self.h1.process.pid}/fd")) <= fds + 3, 20, "no descriptor is left")
 
     def test_slow_reader(self):
         """Reads a byte now and then and leaves in the middle."""

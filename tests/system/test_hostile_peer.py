@@ -177,7 +177,7 @@ class HostileClient(Hostile):
         flows = []
         for n, name in enumerate(names):
             self.i.send(CONTACT, open_frame(name, (5100 + n, 9000), b"", DGRAM, 17), source=self.peer)
-            a = self.i.receive(5, ACCEPT)[-1]
+            a = self.i.receive(20, ACCEPT)[-1]
             flows.append((a.sender, a.port))
             self.i.send(a.port, frame(ALIVE, to=a.sender), source=self.peer)
         (to, port), (to2, port2) = flows
@@ -204,7 +204,7 @@ class HostileClient(Hostile):
         self.i.receive(0.2)
         for name, to, port, own in ((names[0], to, port, 5100), (names[1], to2, port2, 5101)):
             self.i.send(port, frame(DATAGRAM, inject.udp_packet("10.7.9.9", "10.70.2.1", own, 9000, b"well?"), to=to), source=self.peer)
-            answer = [f for f in self.i.receive(5, DATAGRAM) if f.type == DATAGRAM and f.to == name][-1]
+            answer = [f for f in self.i.receive(20, DATAGRAM) if f.type == DATAGRAM and f.to == name][-1]
             self.assertEqual(inject.ip_of(answer.body), (17, 9000, own, b"well?"))
         server.close()
         self.alive()

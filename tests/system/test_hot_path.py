@@ -54,7 +54,7 @@ class Strace:
         for tid in worker_threads(host):
             argv += ["-p", tid]
         self.process = spawn(argv)
-        wait_for(lambda: self.process.output().count("attached") == len(worker_threads(host)), 5, "strace attached")
+        wait_for(lambda: self.process.output().count("attached") == len(worker_threads(host)), 20, "strace attached")
 
     def finish(self):
         self.process.send_signal(signal.SIGINT)

@@ -40,6 +40,15 @@ class ManyTest(SystemTest):
         self.assertTrue(served["ok"] and served["done"] == connections and not served["errors"], served)
         self.assertEqual(served["mptcp"], connections)
 
+    def held_back(self):
+        """Options of a server that does not speak before self.go() says so."""
+        self.go_file = os.path.join(temporary(), "go")
+        return ["--go", self.go_file]
+
+    def go(self):
+        with open(self.go_file, "w", encoding="utf-8"):
+            pass
+
     def limits_kept(self):
         for h in (self.pair.h1, self.pair.h2):
             refused = {x["name"]: x["refused"] for x in h.rpc("status")["limits"] if x["refused"]}
@@ -77,10 +86,11 @@ class Silent(ManyTest):
 
     def test_6000_flows_and_a_server_that_speaks_first(self):
         """Each is silent for 10 s after it was opened."""
-        server = self.serve("--wait-ms", 10000, "--bytes", 2000)
+        server = self.serve("--wait-ms", 10000, *self.held_back(), "--bytes", 2000)
         client = self.client("--connections", 6000, "--rate", 1000, "--bytes", 2000)
         for h in (self.pair.h1, self.pair.h2):
-            wait_for(lambda: h.rpc("status")["flows"] >= 6000, 30, "6000 flows", every=0.5)
+            wait_for(lambda: h.rpc("status")["flows"] >= 6000, 60, "6000 flows", every=0.5)
+        self.go()
         for w in (0, 1):
             self.assertGreater(len(self.pair.h1.flows(worker=w)), 2000)
         self.finish(client, server, 6000)
@@ -177,11 +187,12 @@ class Parking(ManyTest):
     def test_server_wakes(self):
         """Both families; the client asks for 8 s whether the server has heard it, before it parks."""
         before = self.woken(self.pair.h2)
-        server = self.serve("--wait-ms", 14000, "--bytes", 30000)
+        server = self.serve(*self.held_back(), "--bytes", 30000)
         first = self.client("--connections", 15, "--bytes", 30000, family=4)
         second = self.client("--connections", 15, "--bytes", 30000, family=6)
         self.parked(30)
         self.assertEqual(self.on_paths(self.pair.h1), 0)
+        self.go()
         answer = traffic_answer(first.finish(60, code=None))
         self.assertTrue(answer["ok"] and answer["done"] == 15, answer)
         served = self.ended(second, server, 15)
@@ -230,16 +241,17 @@ class Parking(ManyTest):
         h1 = self.pair.h1
 
         def down(count):
-            wait_for(lambda: len([p for p in h1.rpc("paths") if p["state"] == "down"]) == count, 20, f"{count} paths down")
+            wait_for(lambda: len([p for p in h1.rpc("paths") if p["state"] == "down"]) == count, 30, f"{count} paths down")
         try:
             self.talk(lambda: lab.link(1, "blackhole"), lambda: down(1))
             lab.link(1, "restore")
             down(0)
-            server = self.serve("--wait-ms", 14000)
+            server = self.serve(*self.held_back())
             client = self.client("--connections", 20)
             self.parked(20)
             lab.link(2, "blackhole")
             down(1)
+            self.go()
             self.finish(client, server, 20)
         finally:
             lab.link(1, "restore")

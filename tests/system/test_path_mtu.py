@@ -154,7 +154,7 @@ class Routers(Mtu):
     def link_is(self, link, state):
         def there():
             return any(p["state"] == state and p["hops"][0]["interface"] == link for p in self.h1.rpc("paths"))
-        wait_for(there, 10, f"link {link} is {state}")
+        wait_for(there, 20, f"link {link} is {state}")
 
     def test_moves(self):
         """A connection that began on 1472 moves to 1300 and back, while it carries data in both directions."""
@@ -169,9 +169,9 @@ class Routers(Mtu):
             self.link_is(new, "up")
             wire = self.wire(new)
             lab.link(old, "cut")
-            wait_for(lambda: self.flow()["path"]["mtu_bytes"] == self.MTUS[new], 5, f"the flow is on link {new}")
+            wait_for(lambda: self.flow()["path"]["mtu_bytes"] == self.MTUS[new], 10, f"the flow is on link {new}")
             before = self.flow()
-            wait_for(lambda: all(self.flow()[k] > before[k] + (2 << 20) for k in ("tx_bytes", "rx_bytes")), 10, "it goes on there")
+            wait_for(lambda: all(self.flow()[k] > before[k] + (2 << 20) for k in ("tx_bytes", "rx_bytes")), 20, "it goes on there")
             sizes = wire.sizes()
             for address in self.addresses(new):
                 # a train of segments that are too large ends in one that is not full: seen 7 %

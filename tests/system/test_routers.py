@@ -65,9 +65,9 @@ class Places:
                 seen.setdefault(flow, set()).add((*self.sockets[s], data))
 
     def send(self, cases):
-        """Sends all; what brought nothing is sent once more, because a real router may lose it."""
+        """Sends all; what brought nothing is sent again, because a real router may lose it."""
         seen = {}
-        for _ in range(2):
+        for _ in range(4):
             rest = [(source, data) for flow, (_, source, data) in enumerate(cases, 1) if flow not in seen]
             for at in range(0, len(rest), BATCH):
                 for source, data in rest[at:at + BATCH]:
@@ -92,7 +92,7 @@ class Routers(SystemTest):
 
     def wait_links(self, wanted, how):
         for link in wanted:
-            ready.wait_link(link, how, time.monotonic() + 5, self.lab.name if self.emulated else None)
+            ready.wait_link(link, how, time.monotonic() + 20, self.lab.name if self.emulated else None)
 
     def make_cases(self):
         age = Age(int(time.time()) - 60, 63)
@@ -113,13 +113,13 @@ class Routers(SystemTest):
         for a in self.topo.ases:
             if a.hosts:
                 self.addCleanup(spawn(netns.command(a.netns, emulated.daemon_command(self.lab.name, a))).close)
-                wait_for(lambda asys=a: ready.serves("daemon", asys), 5, "the emulated daemon")
+                wait_for(lambda asys=a: ready.serves("daemon", asys), 20, "the emulated daemon")
         argv = [emulated.binary(), "--control", os.path.join(directory, emulated.CONTROL)]
         for a in self.topo.ases:
             argv += [a.netns, crypto.as_dir(directory, a)]
         process = spawn(argv)
         self.addCleanup(process.close)
-        wait_for(lambda: "ready" in process.output() or process.poll() is not None, 5, "emulated routers")
+        wait_for(lambda: "ready" in process.output() or process.poll() is not None, 20, "emulated routers")
         self.emulated = True
         self.wait_links(self.topo.links, "up")
         return process
@@ -200,7 +200,7 @@ class OverEmulated(SystemTest):
         used = [link["ab"]["bytes"] > 1 << 20 for link in lab.counters()]
         self.assertEqual(used, [True] * 4, "data went over all links")
         lab.link(1, "cut", "--wait")
-        wait_for(lambda: sum(p["state"] == "down" for p in h1.rpc("paths")) == 2, 5, "the paths over it are down")
+        wait_for(lambda: sum(p["state"] == "down" for p in h1.rpc("paths")) == 2, 20, "the paths over it are down")
         answer = h1.traffic("get", h2.address(4), 8000, 16 << 20)
         self.assertTrue(answer["ok"], answer)
         lab.link(1, "restore", "--wait")
@@ -211,7 +211,7 @@ class OverEmulated(SystemTest):
         lab.stop("router@64512", "daemon@64513")
         running = {a["isd_as"]: a["processes"]["router"]["running"] for a in lab.status()["ases"]}
         self.assertEqual(running, {"1-64512": False, "1-64513": True, "1-64514": True})
-        wait_for(lambda: all(p["state"] == "down" for p in h1.rpc("paths")), 5, "all paths are down")
+        wait_for(lambda: all(p["state"] == "down" for p in h1.rpc("paths")), 20, "all paths are down")
         lab.start("router@64512", "daemon@64513")
         h1.wait_paths(4)
 

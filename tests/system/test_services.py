@@ -46,7 +46,7 @@ class Cases(SystemTest):
 
     def under_way(self, client):
         """A transfer that has moved some bytes."""
-        wait_for(lambda: sum(f["rx_bytes"] for f in self.h1.flows(protocol="tcp", state="open")) > 300_000, 10,
+        wait_for(lambda: sum(f["rx_bytes"] for f in self.h1.flows(protocol="tcp", state="open")) > 300_000, 20,
                  "data")
         self.assertIsNone(client.poll(), client.output())
 
@@ -70,7 +70,7 @@ class Start(Cases):
             h.start(wait=False)
         self.h1, self.h2 = h1, h2
         for h in (h1, h2):
-            wait_for(lambda h=h: "shilad waits for it" in h.log(), 10, "a warning")
+            wait_for(lambda h=h: "shilad waits for it" in h.log(), 20, "a warning")
             self.assertEqual(len(self.warnings(h, "")), 1)
             status = h.rpc("status")
             self.assertEqual(status["state"], "waiting")
@@ -78,7 +78,7 @@ class Start(Cases):
             self.assertIn(self.lab.hosts[h.host]["daemon"], h.shila("status").stdout)
         # It starts with the SCION daemon alone, and says that there are no paths.
         self.lab.start("daemon@64512")
-        h1.wait_running(15)
+        h1.wait_running(30)
         self.assertEqual(h1.rpc("status")["isd_as"], "1-64512")
         wait_for(lambda: h1.rpc("status")["scion_daemon"]["error"] or re.search("0 paths to 1-64513", h1.log()), 20,
                  "no paths, and it says so")
@@ -86,7 +86,7 @@ class Start(Cases):
         self.assertRegex(p.stderr, "No route to host|Network is unreachable")
         # The rest, in the worst order: who depends on others comes first.
         self.lab.start("daemon@64513", "control@64512", "control@64513", "router@64513", "router@64512")
-        h2.wait_running(15)
+        h2.wait_running(30)
         h1.wait_paths(LINKS, seconds=60)
         h2.wait_paths(LINKS, None, seconds=60)
         h2.serve()
@@ -107,7 +107,7 @@ class Restart(Cases):
         self.transfer(size=1 << 16)  # connections are opened with the paths that are known
         # A path that dies is a reason to ask: now it is noticed, and said once.
         self.lab.link(2, "cut")
-        wait_for(lambda: self.h1.rpc("status")["scion_daemon"]["state"] == "down", 15, "the status says so")
+        wait_for(lambda: self.h1.rpc("status")["scion_daemon"]["state"] == "down", 30, "the status says so")
         self.assertIn("does not answer", self.h1.shila("status").stdout)
         self.transfer(size=1 << 16)
         config = as_file(self.lab, 64512, "sd.toml")
@@ -123,7 +123,7 @@ class Restart(Cases):
         with open(config, "w", encoding="utf-8") as f:
             f.write(text)
         self.lab.start("daemon@64512")
-        wait_for(lambda: self.h1.rpc("status")["scion_daemon"]["state"] == "up", 15, "it is asked again")
+        wait_for(lambda: self.h1.rpc("status")["scion_daemon"]["state"] == "up", 30, "it is asked again")
         self.lab.link(2, "restore")
         self.finished(client)
         self.h1.wait_paths(LINKS)
@@ -149,7 +149,7 @@ class Restart(Cases):
             if kind == "get":
                 self.under_way(client)
             self.lab.stop("router@64512", kill=True)
-            wait_for(lambda: {p["state"] for p in self.h1.rpc("paths")} == {"down"}, 10, "the paths are down")
+            wait_for(lambda: {p["state"] for p in self.h1.rpc("paths")} == {"down"}, 20, "the paths are down")
             self.lab.start("router@64512")
             self.finished(client)
             self.h1.wait_paths(LINKS)
@@ -159,7 +159,7 @@ class Restart(Cases):
         client = self.h1.spawn_traffic("get", self.h2.address(4), 8000, BYTES)
         self.under_way(client)
         self.lab.stop(*AS1, *AS2, kill=True)
-        wait_for(lambda: {p["state"] for p in self.h1.rpc("paths")} == {"down"}, 10, "the paths are down")
+        wait_for(lambda: {p["state"] for p in self.h1.rpc("paths")} == {"down"}, 20, "the paths are down")
         self.lab.start(*AS1, *AS2)
         self.finished(client)
         self.h1.wait_paths(LINKS)

@@ -24,13 +24,13 @@ class Transfers(SystemTest):
 
     def check_disjoint(self, client, server, family, subflows, port=8000):
         """While a transfer runs: so many flows, and no two share a link."""
-        p = client.spawn_traffic("get", server.address(family), port, 64 << 20)
+        p = client.spawn_traffic("gets", server.address(family), port, 120)
         flows = wait_for(lambda: len(client.flows(protocol="tcp", state="open")) == subflows and
-                         client.flows(protocol="tcp", state="open"), 5, f"{subflows} open flows")
+                         client.flows(protocol="tcp", state="open"), 20, f"{subflows} open flows")
         for i, f in enumerate(flows):
             for g in flows[:i]:
                 self.assertFalse(links_of(f) & links_of(g), (f["path"], g["path"]))
-        p.close()
+        p.end_traffic()
 
 
 # The same ports from the same private address: UDP and TCP, what comes back is what was sent, and from where.
@@ -42,15 +42,24 @@ data = hashlib.shake_128(word.encode()).digest(1000)
 u = socket.socket(family, socket.SOCK_DGRAM)
 u.bind(("", mine))
 u.connect((host, port))
-u.settimeout(5)
+u.settimeout(2)
 t = socket.socket(family)
 t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 t.bind(("", mine))
 t.settimeout(20)
 t.connect((host, port + 1))
+def ask(datagram):
+    for _ in range(5):  # UDP may lose
+        u.send(datagram)
+        try:
+            while (got := u.recv(2000)) != datagram:  # an answer that was late
+                assert got[:-1] == data and got[-1] < datagram[-1], got
+            return
+        except TimeoutError:
+            pass
+    sys.exit("no answer")
 for i in range(200):
-    u.send(data + bytes([i]))
-    assert u.recv(2000) == data + bytes([i]), i
+    ask(data + bytes([i]))
     line = f"{word} {i}\\n".encode()
     t.sendall(line)
     got = b""
@@ -85,18 +94,20 @@ class SeveralHosts(Transfers):
     def test_two_clients_with_the_same_addresses(self):
         self.h3.serve()
         for family in (4, 6):
-            clients = [h.spawn_traffic("get", self.h3.address(family), 8000, 8 * BYTES) for h in (self.h1, self.h2)]
+            clients = [h.spawn_traffic("gets", self.h3.address(family), 8000, 120) for h in (self.h1, self.h2)]
 
             def flows():
                 found = [f for f in self.h3.flows(protocol="tcp", state="open", side="server") if f["role"] == "main"]
                 return found if len(found) == 2 else None
-            a, b = wait_for(flows, 5, "a main flow of either")
+            a, b = wait_for(flows, 20, "a main flow of either")
             self.assertEqual(a["client"], b["client"])
             self.assertNotEqual(a["remote"].rsplit(":", 1)[0], b["remote"].rsplit(":", 1)[0])
             self.assertNotEqual(a["peer"], b["peer"])
+            for h in (self.h1, self.h2):
+                wait_for(lambda h=h: sum(f["rx_bytes"] for f in h.flows(protocol="tcp", state="open")) > BYTES, 30,
+                         f"{BYTES} bytes at {h.host}")
             for c in clients:
-                answer = traffic_answer(c.finish(60))
-                self.assertTrue(answer["ok"], answer)
+                c.end_traffic()
             # A join that its client gave up in the middle is forgotten after 10 s.
             wait_for(lambda: not self.h3.flows(state="open", protocol="tcp"), 20, "the end of all flows")
 
@@ -110,7 +121,7 @@ class SeveralHosts(Transfers):
             def flows(port=45000 + family):
                 found = [f for f in self.h3.flows(side="server", protocol="udp") if f["remote"].endswith(f":{port}")]
                 return found if len(found) == 2 else None
-            a, b = wait_for(flows, 10, "a UDP flow of either")
+            a, b = wait_for(flows, 20, "a UDP flow of either")
             self.assertEqual(a["client"], b["client"])
             self.assertNotEqual(a["remote"], b["remote"])
             for c in clients:
@@ -138,7 +149,7 @@ class SeveralHosts(Transfers):
 
     def test_a_host_and_itself(self):
         self.both_ways(self.h1, self.h1, port=8003)
-        self.assertIn("0% packet loss", self.h1.run(["ping", "-c", 2, "-i", "0.2", self.h1.address(4)]).stdout)
+        self.h1.ping(self.h1.address(4), count=2)
         self.h1.serve(9003, udp=True)
         sizes = [1, 1400, 1473, 5000]
         for family in (4, 6):
@@ -201,7 +212,7 @@ class PoolExhausted(Transfers):
         self.assertTrue(traffic_answer(transfer.finish(60))["ok"])
         # One comes free: that of a closed connection, as soon as somebody needs it.
         first.close()
-        wait_for(lambda: all(f["state"] != "open" for f in self.h4.flows(client="10.7.1.1")), 5, "the end of h1's connection")
+        wait_for(lambda: all(f["state"] != "open" for f in self.h4.flows(client="10.7.1.1")), 20, "the end of h1's connection")
         answer = h3.traffic("get", at, 8000, BYTES)
         self.assertTrue(answer["ok"], answer)
         # And so on, as long as nobody holds one.
@@ -288,7 +299,7 @@ class Ipv6Underlay(Transfers):
         h1, h2 = self.pair.h1, self.pair.h2
         h2.serve(9000, udp=True)
         for family in (4, 6):
-            self.assertIn(" 0% packet loss", h1.run(["ping", "-c", 2, "-i", "0.2", h2.address(family)]).stdout)
+            h1.ping(h2.address(family), count=2)
             sizes = [1, 1200, 1300, 1400, 1500, 2600]
             self.assertEqual(h1.traffic("udp", h2.address(family), 9000, *sizes)["answered"], sizes)
 

@@ -35,9 +35,13 @@ class Small(SystemTest):
         for family in 4, 6:
             for sizes, segments in (([64], 1), ([64, 64, 64, 200, 9, 1200, 64, 64, 1372, 8], 1), ([100, 1000], 20)):
                 with self.subTest(family=family, sizes=sizes, segments=segments):
-                    count, got, trains = self.send(family, 10000, 0.3, sizes, segments)
-                    self.assertEqual({k: got[k] for k in ("lost", "wrong", "doubled", "late")},
-                                     {"lost": 0, "wrong": 0, "doubled": 0, "late": 0}, got)
+                    for _ in range(3):
+                        count, got, trains = self.send(family, 10000, 0.3, sizes, segments)
+                        self.assertEqual({k: got[k] for k in ("wrong", "doubled", "late")},
+                                         {"wrong": 0, "doubled": 0, "late": 0}, got)
+                        if not got["lost"]:  # a device's queue is full when its reader does not run for 50 ms
+                            break
+                    self.assertEqual(got["lost"], 0, got)
                     if segments > 1:
                         self.assertLess(trains, count / 3, "datagrams that came together are written together")
 

@@ -67,7 +67,7 @@ class Subflows(SystemTest):
         """A transfer that lasts, and is checked at the end; it is slow, so that each subflow is used now and then."""
         self.client = self.h1.spawn_traffic("load", address or self.h2.address(family), self.port, 1, 60)
         wait_for(lambda: "connected" in self.client.output(), 10, "the connection")
-        wait_for(lambda: len(self.flows()) == LINKS, 5, f"{LINKS} subflows")
+        wait_for(lambda: len(self.flows()) == LINKS, 20, f"{LINKS} subflows")
 
     def check(self):
         """Every byte was right."""
@@ -155,18 +155,18 @@ class Subflows(SystemTest):
         self.connect(6)
         self.pair.lab.link(2, "cut")
         try:
-            wait_for(lambda: len(self.sockets()) == LINKS - 1 == len(self.flows()), 10, "one subflow less")
+            wait_for(lambda: len(self.sockets()) == LINKS - 1 == len(self.flows()), 20, "one subflow less")
         finally:
             self.pair.lab.link(2, "restore", "--wait")
-        wait_for(lambda: len(self.sockets()) == LINKS == len(self.flows()), 10, "as many as before")
+        wait_for(lambda: len(self.sockets()) == LINKS == len(self.flows()), 20, "as many as before")
         self.check()
 
     def test_backup(self):
         """Subflows that are for backup carry data only while the main flow is gone; another one takes its place."""
         self.connect(address=BACKUP.split("/")[0])
         time.sleep(0.5)
-        count = {f["role"]: f["tx_bytes"] + f["rx_bytes"] for f in self.flows()}
-        self.assertGreater(count["main"], 100_000)
+        wait_for(lambda: any(f["role"] == "main" and f["tx_bytes"] + f["rx_bytes"] > 100_000 for f in self.flows()), 20,
+                 "data by the main flow")
         for f in self.flows():
             if f["role"] == "sub":
                 self.assertTrue(f["backup"])
@@ -175,7 +175,7 @@ class Subflows(SystemTest):
         self.kill(self.h1, main)
         self.back(main, "the main flow")
         self.assertEqual(sum(not f["backup"] for f in self.flows()), 1)
-        wait_for(lambda: any(not f["backup"] and f["tx_bytes"] + f["rx_bytes"] > 100_000 for f in self.flows()), 5,
+        wait_for(lambda: any(not f["backup"] and f["tx_bytes"] + f["rx_bytes"] > 100_000 for f in self.flows()), 20,
                  "data by what stands for it")
         self.check()
 
@@ -187,7 +187,7 @@ class Subflows(SystemTest):
         self.h1.start()
         time.sleep(0.5)
         self.assertEqual(self.sockets(), before)
-        wait_for(lambda: len(self.flows()) == LINKS, 5, "its flows")
+        wait_for(lambda: len(self.flows()) == LINKS, 20, "its flows")
         port = sorted(before)[0]
         # What priority they had is not known: it was set again.
         self.assertEqual(self.h1.counter("subflow_priorities"), LINKS - 1)

@@ -164,7 +164,7 @@ class Injector:
                 if want is not None and frames[-1].type == want and not all_of_them:
                     return frames
 
-    def barrier(self, port, seconds=10.0, source=None):
+    def barrier(self, port, seconds=20.0, source=None):
         """What is in front of a PROBE to that port has been dealt with once its reply is there.
 
         Returns the frames that came besides; the PROBEs and their replies are not counted.
@@ -202,7 +202,7 @@ class TcpClient:
     def open_bytes(self, **how):
         return open_frame(self.name, self.ports, seq=self.seq, src=self.src, options=self.options, kind=self.kind, **how)
 
-    def open(self, seconds=5.0, port=None, **how):
+    def open(self, seconds=20.0, port=None, **how):
         """Sends OPEN until the ACCEPT with the SYN/ACK is there (bare: any), and acknowledges it unless confirm=False."""
         confirm, bare = how.pop("confirm", True), how.pop("bare", False)
         until = time.monotonic() + seconds
@@ -230,7 +230,7 @@ class TcpClient:
         self.i.send(self.port, frame(DATA, thin(seq, ack, flags, options=options), payload, to=self.peer, epoch=epoch),
                     flow=self.name[0] >> 12, **how)
 
-    def say(self, payload, seconds=5.0):
+    def say(self, payload, seconds=20.0):
         """Sends it and returns the bytes of the answers up to the first pause after something came."""
         self.data(payload, ACK | PSH)
         self.seq += len(payload)

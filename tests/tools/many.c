@@ -3,11 +3,11 @@
 /*
  * Many connections at once, every byte checked.
  *
- *     many server PORT [--wait-ms MS] [--bytes N]
+ *     many server PORT [--wait-ms MS] [--go FILE] [--bytes N]
  *     many client ADDRESS PORT [--connections N] [--at-once N] [--rate N] [--bytes N] [--deadline-s S]
  *
- * The server speaks first: MS after it accepted a connection it sends N bytes that follow from the
- * client's port. The client checks them, sends each back, the server checks them too and closes; the
+ * The server speaks first: MS after it accepted a connection, and not before FILE is there, it sends N
+ * bytes that follow from the client's port. The client checks them, sends each back, the server checks them too and closes; the
  * client then closes. Both sides give --bytes the same value. The server runs until SIGTERM; the client
  * until all its connections are done. Each ends with one line of JSON.
  * --greet (both): the client sends a byte first, at once, and the server speaks when it is there.
@@ -52,6 +52,7 @@ static struct {
 	socklen_t address_len;
 	uint32_t connections, at_once, rate, bytes, wait_ms, deadline_s;
 	uint16_t port_min, port_max;
+	const char *go;
 } opt = { .connections = 1, .rate = 0, .bytes = 1000, .deadline_s = 60 };
 
 static int ep;
@@ -229,7 +230,9 @@ static void speak(void)
 {
 	uint64_t now = now_ms();
 
-	while (waiting && now >= waiting->since_ms + opt.wait_ms) {
+	if (opt.go && waiting && !access(opt.go, F_OK))
+		opt.go = NULL;
+	while (waiting && !opt.go && now >= waiting->since_ms + opt.wait_ms) {
 		struct connection *c = waiting;
 
 		waiting = c->next;
@@ -423,6 +426,10 @@ static void parse(int argc, char **argv)
 		}
 		if (!strcmp(argv[i], "--greet")) {
 			opt.greet = true;
+			continue;
+		}
+		if (!strcmp(argv[i], "--go") && i + 1 < argc) {
+			opt.go = argv[++i];
 			continue;
 		}
 		if (!strcmp(argv[i], "--ports") && i + 1 < argc && sscanf(argv[i + 1], "%u-%u", &a, &b) == 2 && a && a <= b &&

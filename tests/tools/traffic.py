@@ -5,6 +5,8 @@
     traffic.py server PORT           TCP: serves get, put and echo, many at once, all families
     traffic.py get HOST PORT BYTES   fetches so many bytes and checks each of them
     traffic.py put HOST PORT BYTES   sends them; the server checks
+    traffic.py gets HOST PORT S      as get, 1 MiB after the other over one connection, for S seconds or until SIGTERM
+    traffic.py puts HOST PORT S      the same for put
     traffic.py echo HOST PORT N      N small questions and answers, one after the other
     traffic.py beat HOST PORT S      a question and its answer every 100 ms, for S seconds or until SIGTERM
     traffic.py load HOST PORT N S    N connections for S seconds, or until SIGTERM: each fetches and sends without
@@ -118,6 +120,38 @@ def put(host, port, total):
     return {"ok": answer == [str(total), digest_of(total)], "bytes": int(answer[0]) if answer else 0}
 
 
+def until(seconds):
+    """A function that says whether to go on: for so many seconds, and not after SIGTERM."""
+    end = time.monotonic() + seconds
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    return lambda: not stop and time.monotonic() < end
+
+
+def gets(host, port, seconds, size=1 << 20):
+    going, count, wanted = until(seconds), 0, digest_of(size)
+    with connect(host, port) as s:
+        while going():
+            s.sendall(f"get {size}\n".encode())
+            if receive(s, size) != (size, wanted):
+                return {"ok": False, "bytes": count * size}
+            count += 1
+    return {"ok": count > 0, "bytes": count * size}
+
+
+def puts(host, port, seconds, size=1 << 20):
+    going, count, sent = until(seconds), 0, list(parts(size))
+    with connect(host, port) as s:
+        while going():
+            s.sendall(f"put {size}\n".encode())
+            for p in sent:
+                s.sendall(p)
+            if read_line(s) != [str(size), digest_of(size)]:
+                return {"ok": False, "bytes": count * size}
+            count += 1
+    return {"ok": count > 0, "bytes": count * size}
+
+
 def echo(host, port, count):
     longest = 0
     with connect(host, port) as s:
@@ -131,11 +165,9 @@ def echo(host, port, count):
 
 
 def beat(host, port, seconds):
-    longest, count, end = 0, 0, time.monotonic() + seconds
-    stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    longest, count, going = 0, 0, until(seconds)
     with connect(host, port) as s:
-        while time.monotonic() < end and not stop:
+        while going():
             began = time.monotonic()
             s.sendall(f"beat {count}\n".encode())
             if read_line(s) != ["beat", str(count)]:
@@ -230,7 +262,7 @@ def udp(host, port, *sizes):
 
 
 def main(argv):
-    programs = {"get": get, "put": put, "echo": echo, "beat": beat, "load": load, "hold": hold, "udp": udp,
+    programs = {"get": get, "put": put, "gets": gets, "puts": puts, "echo": echo, "beat": beat, "load": load, "hold": hold, "udp": udp,
                 "connect": lambda host, port: connect(host, port).close() or {"ok": True}}
     if argv[0] == "server":
         return server(int(argv[1]))
