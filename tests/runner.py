@@ -5,11 +5,16 @@
 `build` makes the builds that the parts need, as the user; `run` runs the tests, as root.
 
 Tests are of two kinds: those that meson knows, and methods of Python modules in tests/lab,
-tests/system and tests/long. Each module runs in a process of its own. Modules and classes with
-NEEDS_PLAIN_BUILD = True measure: they run last, on build/; all others on build-asan/.
+tests/system and tests/long. Each class of those runs in a process of its own.
+
+System tests run on build-asan/, several classes at once, since they mostly wait; what a CPU would be
+idle for meanwhile is taken by the fuzzers. Modules and classes with NEEDS_PLAIN_BUILD = True run on
+build/, and last and alone, because they measure; those with COUNTS = True do not (they look at bytes
+or calls, not at time), and run beside the others.
 """
 
 import concurrent.futures
+import contextlib
 import importlib.util
 import json
 import os
@@ -28,10 +33,15 @@ ROOT = os.path.dirname(TESTS)
 IN_CI = os.environ.get("CI", "") not in ("", "0", "false")
 MODULE_TIMEOUT_S = 900
 LONG_TIMEOUT_S = 12 * 3600
-JOBS = 2  # modules of functional system tests at once; they mostly wait
-# These take longest, in this order (40 s or more when last measured): they begin first, so that none is left alone.
-LONGEST = ["test_renewal", "test_faults", "test_many", "test_several", "test_scion_daemon", "test_cut", "test_restart",
-           "test_programs", "test_services"]
+JOBS = 3  # classes of functional system and lab tests at once; two cores are busy for half of the time then
+UNIT_JOBS = 3  # some of them wait, too
+# These take longest (15 s or more when last measured): they begin first, so that none is left alone.
+LONGEST = ["test_renewal", "test_faults.Short", "test_programs", "test_many.Parking", "test_disjoint",
+           "test_restart.Restarts", "test_scion_daemon", "test_packets", "test_cut", "test_lab", "test_hostile_peer",
+           "test_many", "test_several", "test_services", "test_refusals", "test_restart", "test_hostile", "test_routers",
+           "test_faults", "test_datagram"]
+# Classes whose tests have nothing in common: so many processes for them.
+SHARES = {"test_lab.Lab": 3}
 
 # name: (options of meson, environment, targets: all of them unless named)
 BUILDS = {
@@ -51,6 +61,7 @@ PARTS = {
 }
 DEFAULT = ["unit", "fuzz", "lab", "system", "tsan"]
 FOLDERS = {"lab": "lab", "system": "system", "long": "long"}
+FUNCTIONAL, COUNTED, MEASURED = "functional", "counted", "measured"
 # What runs under the thread sanitizer: a transfer with a link that is cut, and many connections.
 TSAN_TESTS = ["test_cut.Cut.test_cut_during_download", "test_several.SeveralHosts.test_many_connections",
               "test_many.Workers.test_rings_of_two"]
@@ -70,17 +81,27 @@ def say(text):
         print(text, flush=True)
 
 
+@contextlib.contextmanager
+def part_of_the_time(what):
+    """Says how long it took by the clock on the wall: tests run beside each other."""
+    began = time.monotonic()
+    yield
+    say(f"-- {what}: {time.monotonic() - began:.0f} s")
+
+
 class Counts(dict):
     def __init__(self):
         super().__init__({PASSED: 0, FAILED: 0, SKIPPED: 0})
         self.bad = []
+        self.lock = threading.Lock()
 
     def add(self, name, result, seconds, detail=""):
         if result == SKIPPED and IN_CI:
             result, detail = FAILED, f"skipped, which CI does not allow: {detail}"
-        self[result] += 1
-        if result == FAILED:
-            self.bad.append(name)
+        with self.lock:
+            self[result] += 1
+            if result == FAILED:
+                self.bad.append(name)
         shown = {PASSED: color(32, "ok  "), FAILED: color(31, "FAIL"), SKIPPED: color(33, "skip")}[result]
         say(f"{shown} {seconds:6.1f} s  {name}" + (f"  ({detail})" if detail and result != PASSED else ""))
 
@@ -125,9 +146,10 @@ def full_name(path, test):
     return ".".join([module_name(path), *test.id().split(".")[-2:]])
 
 
-def needs_plain(test):
-    return bool(getattr(type(test), "NEEDS_PLAIN_BUILD",
-                        getattr(sys.modules[type(test).__module__], "NEEDS_PLAIN_BUILD", False)))
+def kind_of(test):
+    def says(name):
+        return bool(getattr(type(test), name, getattr(sys.modules[type(test).__module__], name, False)))
+    return FUNCTIONAL if not says("NEEDS_PLAIN_BUILD") else COUNTED if says("COUNTS") else MEASURED
 
 
 def selects(wanted, name):
@@ -199,6 +221,27 @@ def build(plan):
     return 0
 
 
+# ---- what runs now ----
+
+_children = set()
+_interrupted = threading.Event()
+
+
+def end_child(p):
+    """It cleans up first, and may still write to the pipe."""
+    p.terminate()
+    try:
+        p.wait(60)
+    except subprocess.TimeoutExpired:
+        p.kill()
+
+
+def end_all():
+    _interrupted.set()
+    for p in list(_children):
+        end_child(p)
+
+
 # ---- tests of meson ----
 
 # " 3/32 shila:unit / wire/frame OK  0.01s", with other versions of meson without the suite
@@ -224,15 +267,16 @@ def text_of(entry, lines=40):
     return "\n".join(text.splitlines()[-lines:])
 
 
-def meson(counts, name, args, jobs, label):
+def meson(counts, name, args, jobs, label, nice=0):
     directory = os.path.join(ROOT, name)
     env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
            "PYTHONDONTWRITEBYTECODE": "1"}
-    argv = ["meson", "test", "-C", directory, "--no-rebuild", "--num-processes", str(jobs), "--timeout-multiplier",
-            "3", *args]
+    argv = [*(["nice", "-n", str(nice)] if nice else []), "meson", "test", "-C", directory, "--no-rebuild",
+            "--num-processes", str(jobs), "--timeout-multiplier", "3", *args]
     p = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                         errors="replace")
-    seen, output = 0, []
+                         errors="replace", start_new_session=bool(nice))
+    _children.add(p)
+    seen, bad, output = 0, 0, []
     for line in p.stdout:
         output.append(line)
         found = LINE.match(line)
@@ -247,10 +291,14 @@ def meson(counts, name, args, jobs, label):
             if result == "SKIP":
                 counts.add(f"{label} {test}", SKIPPED, seconds, detail.splitlines()[-1] if detail else "exit code 77")
             else:
+                bad += 1
                 counts.add(f"{label} {test}", FAILED, seconds, result.lower())
                 say(detail)
     p.wait()
-    if not seen or (p.returncode != 0 and not counts.bad):
+    _children.discard(p)
+    if _interrupted.is_set():
+        return
+    if not seen or (p.returncode != 0 and not bad):
         counts.add(f"{label} meson test", FAILED, 0, f"exit code {p.returncode}")
         say("".join(output[-30:]))
     give_back(directory)
@@ -268,50 +316,64 @@ def give_back(directory):
 
 # ---- tests in Python ----
 
-_children = set()  # that run now
-_interrupted = threading.Event()
+
+def described(part):
+    """[(file, [(name, kind)...])...] of all tests of a part. Another process loads the modules: they change it."""
+    p = subprocess.run([sys.executable, "-B", __file__, "names", part], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(p.stdout)
 
 
-def end_child(p):
-    """It cleans up first, and may still write to the pipe."""
-    p.terminate()
-    try:
-        p.wait(60)
-    except subprocess.TimeoutExpired:
-        p.kill()
+def names(part):
+    found = []
+    for path in python_files(part):
+        try:
+            found.append((path, [(full_name(path, t), kind_of(t)) for t in tests_of(path)]))
+        except Exception:  # who runs it says why
+            found.append((path, [(module_name(path), FUNCTIONAL)]))
+    print(json.dumps(found))
 
 
-def longest_first(files):
-    """(file, names)... in the order in which they should begin."""
-    def place(item):
-        name = module_name(item[0])
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
-    return sorted(files, key=place)
+def length_of(item):
+    """Its place in LONGEST, by the most exact name."""
+    own = item["names"][0]
+    return next((place for name in (own.rsplit(".", 1)[0], own.split(".")[0])
+                 for place, known in enumerate(LONGEST) if known == name), len(LONGEST))
 
 
-def run_files(counts, files, jobs, which, env, label, timeout_s):
-    """(file, names)...: so many at once, each in a lab of its own."""
+def items_of(part, wanted):
+    """What is run as one process: the tests of one class, or a share of them."""
+    groups, seen = {}, {}
+    for path, tests in described(part):
+        for name, kind in tests:
+            if selects(wanted, name):
+                key = (path, name.rpartition(".")[0] or name, kind)
+                number = seen[key] = seen.get(key, -1) + 1
+                groups.setdefault((*key, number % SHARES.get(key[1], 1)), []).append(name)
+    return [{"path": key[0], "names": value, "kind": key[2] if part == "system" else part}
+            for key, value in groups.items()]
+
+
+def run_items(counts, items, jobs, env, label="", timeout_s=MODULE_TIMEOUT_S):
+    """So many at once, each in a lab of its own; env: a function of the item."""
     def one(item):
         if not _interrupted.is_set():
-            python_file(counts, item[0], item[1], which, env, label, timeout_s)
+            python_file(counts, item["path"], item["names"], env(item), label, timeout_s)
 
-    files = longest_first(files) if jobs > 1 else files
+    items = sorted(items, key=length_of) if jobs > 1 else items
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        done = [pool.submit(one, item) for item in files]
+        done = [pool.submit(one, item) for item in items]
         try:
             for d in done:
                 d.result()
         except BaseException:
-            _interrupted.set()
-            for p in list(_children):
-                end_child(p)
+            end_all()
             raise
 
 
-def python_file(counts, path, names, which, env, label, timeout_s):
-    """One module in a process of its own; which: plain, sanitized or all of it."""
+def python_file(counts, path, names, env, label, timeout_s):
+    """Some tests of a module in a process of its own."""
     read, write = os.pipe()
-    argv = [sys.executable, "-B", __file__, "child", str(write), which, path, *names]
+    argv = [sys.executable, "-B", __file__, "child", str(write), path, *names]
     p = subprocess.Popen(argv, env={**os.environ, **env}, pass_fds=[write], start_new_session=True)
     os.close(write)
     _children.add(p)
@@ -344,7 +406,7 @@ def python_file(counts, path, names, which, env, label, timeout_s):
         f.close()
     if not finished and not _interrupted.is_set():
         why = f"still running after {timeout_s} s" if timed_out else f"ended with {p.returncode}"
-        counts.add(f"{label}{module_name(path)}", FAILED, 0, why)
+        counts.add(f"{label}{names[0].rpartition('.')[0] or module_name(path)}", FAILED, 0, why)
 
 
 class Reporter(unittest.TestResult):
@@ -407,30 +469,41 @@ class Reporter(unittest.TestResult):
         self._set(test, FAILED, "unexpected success")
 
 
-def child(fd, which, path, names):
+def child(fd, path, names):
     with os.fdopen(int(fd), "w", encoding="utf-8") as out:
-        tests = [t for t in tests_of(path) if selects(names, full_name(path, t))]
         result = Reporter(path, out)
-        for name in names:
-            if which != "plain" and not any(selects([name], full_name(path, t)) for t in tests_of(path)):
-                result.send(name=name, seconds=0, result=FAILED, detail="there is no such test", text="")
-        if which != "all":
-            tests = [t for t in tests if needs_plain(t) == (which == "plain")]
-        unittest.TestSuite(tests).run(result)
+        unittest.TestSuite(t for t in tests_of(path) if selects(names, full_name(path, t))).run(result)
         result.send(end=True)
 
 
-def python_part(counts, part, names):
-    chosen = []  # (file, its names)
-    for f in python_files(part):
-        own = [n for n in names if n.split(".")[0] == module_name(f)]
-        if own or not names:
-            chosen.append((f, own))
-    # (which of the tests, on which build, seconds for a module, modules at once: what measures is alone)
-    rounds = {"system": [("sanitized", "build-asan", MODULE_TIMEOUT_S, JOBS), ("plain", "build", MODULE_TIMEOUT_S, 1)],
-              "lab": [("all", "build", MODULE_TIMEOUT_S, 1)], "long": [("all", "build", LONG_TIMEOUT_S, 1)]}[part]
-    for which, where, timeout_s, jobs in rounds:
-        run_files(counts, chosen, jobs, which, {"SHILA_BUILD": where}, "", timeout_s)
+def python_parts(counts, parts, beside=None):
+    """parts: {part: names, none: all}. First what does not measure, and what is to run beside it; the rest is alone."""
+    items = []
+    for part, wanted in parts.items():
+        found = items_of(part, wanted)
+        for name in wanted:
+            if not any(selects([name], n) for item in found for n in item["names"]):
+                counts.add(name, FAILED, 0, "there is no such test")
+        items += found
+    together = [i for i in items if i["kind"] in ("lab", FUNCTIONAL, COUNTED)]
+    lane = concurrent.futures.ThreadPoolExecutor(1)
+    background = lane.submit(beside) if beside else None
+    try:
+        if together:
+            with part_of_the_time("lab and functional tests"):
+                run_items(counts, together, JOBS,
+                          lambda i: {"SHILA_BUILD": "build-asan" if i["kind"] == FUNCTIONAL else "build"})
+        if background:
+            with part_of_the_time("and what ran beside them"):
+                background.result()
+    except BaseException:
+        end_all()
+        raise
+    for kind, timeout_s in ((MEASURED, MODULE_TIMEOUT_S), ("long", LONG_TIMEOUT_S)):
+        alone = [i for i in items if i["kind"] == kind]
+        if alone:
+            with part_of_the_time("tests that measure" if kind == MEASURED else kind):
+                run_items(counts, alone, 1, lambda _: {"SHILA_BUILD": "build"}, timeout_s=timeout_s)
 
 
 # ---- all of it ----
@@ -442,28 +515,39 @@ def run(plan):
         sys.exit("test: run needs root; use scripts/test")
     # The lab's programs that the user has built are found under sudo, too: scripts/lab-tools/build.
     try:
-        for part in plan.parts:
-            say(f"== {part}")
-            if part == "unit":
-                for name in PARTS[part]:
-                    meson(counts, name, [], 2, "asan" if name == "build-asan" else "plain")
-            elif part == "fuzz":
-                meson(counts, "build-fuzz", ["--suite", "fuzz"], 2, "libfuzzer")
-            elif part == "tsan":
-                files = [(os.path.join(TESTS, "system", name.split(".")[0] + ".py"), [name]) for name in TSAN_TESTS]
-                run_files(counts, files, 1, "all", {"SHILA_BUILD": "build-tsan"}, "tsan ", MODULE_TIMEOUT_S)
-            else:
-                python_part(counts, part, [])
+        if "unit" in plan.parts:
+            say("== unit")
+            for name in PARTS["unit"]:
+                with part_of_the_time(f"unit tests of {name}"):
+                    meson(counts, name, [], UNIT_JOBS, "asan" if name == "build-asan" else "plain")
+        python = {**{part: [] for part in plan.parts if part in FOLDERS}, **plan.python}
+
+        def fuzz(jobs, nice=0):
+            meson(counts, "build-fuzz", ["--suite", "fuzz"], jobs, "libfuzzer", nice)
+        beside = None
+        if "fuzz" in plan.parts and {"lab", "system"} & set(python):
+            beside = lambda: fuzz(1, 10)
+        elif "fuzz" in plan.parts:
+            say("== fuzz")
+            with part_of_the_time("fuzzers"):
+                fuzz(2)
+        if python:
+            say("== " + ", ".join([*(["fuzz"] if beside else []), *python]))
+            python_parts(counts, python, beside)
+        if "tsan" in plan.parts:
+            say("== tsan")
+            items = [{"path": os.path.join(TESTS, "system", name.split(".")[0] + ".py"), "names": [name]}
+                     for name in TSAN_TESTS]
+            with part_of_the_time("tests under the thread sanitizer"):
+                run_items(counts, items, 1, lambda _: {"SHILA_BUILD": "build-tsan"}, "tsan ")
         if plan.meson:
-            fuzz = [n for n in plan.meson if n.startswith("fuzz/")]
+            fuzzers = [n for n in plan.meson if n.startswith("fuzz/")]
             other = [n for n in plan.meson if not n.startswith("fuzz/")]
             if other:
                 meson(counts, "build", other, 2, "plain")
                 meson(counts, "build-asan", other, 2, "asan")
-            if fuzz:
-                meson(counts, "build-fuzz", fuzz, 2, "libfuzzer")
-        for part, names in plan.python.items():
-            python_part(counts, part, names)
+            if fuzzers:
+                meson(counts, "build-fuzz", fuzzers, 2, "libfuzzer")
     except KeyboardInterrupt:
         counts.add("interrupted", FAILED, 0)
     if counts.bad:
@@ -480,7 +564,8 @@ def list_names():
     for part in FOLDERS:
         for path in python_files(part):
             for t in tests_of(path):
-                say(full_name(path, t) + (" (plain build)" if needs_plain(t) and part == "system" else ""))
+                kind = kind_of(t)
+                say(full_name(path, t) + (f" ({kind}, plain build)" if kind != FUNCTIONAL and part == "system" else ""))
     return 0
 
 
@@ -492,11 +577,13 @@ def main(argv):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if command == "child":
         try:
-            return child(rest[0], rest[1], rest[2], rest[3:])
+            return child(rest[0], rest[1], rest[2:])
         except KeyboardInterrupt:  # the parent says so
             return 130
     if command == "list":
         return list_names()
+    if command == "names":
+        return names(rest[0])
     return build(Plan(rest)) if command == "build" else run(Plan(rest))
 
 

@@ -8,6 +8,7 @@ from rates import *  # noqa: F403
 from rates import iperf, data_flows
 
 NEEDS_PLAIN_BUILD = True
+COUNTS = True  # bytes
 
 
 def links_of(path):
@@ -17,8 +18,6 @@ def links_of(path):
 
 
 class Disjoint(SystemTest):
-    NEEDS_PLAIN_BUILD = True
-
     def check(self, pair, subflows, offered):
         lab = pair.lab
         ends = {frozenset((e["isd_as"], e["interface"]) for e in link["ends"]): link["id"]

@@ -8,6 +8,7 @@ import time
 from harness import *  # noqa: F403
 
 NEEDS_PLAIN_BUILD = True
+COUNTS = True  # wake-ups
 SECONDS = 2
 
 
@@ -50,7 +51,7 @@ class Idle(SystemTest):
         self.h2.serve(8000)
         self.h1.traffic("echo", self.h2.address(4), 8000, 5)
         self.h1.spawn_traffic("hold", self.h2.address(4), 8000)
-        wait_for(lambda: self.h1.flows(state="open"), 5, "a flow")
+        wait_for(lambda: self.h1.flows(state="open"), 20, "a flow")
         time.sleep(1.5)
         self.look(40)
 

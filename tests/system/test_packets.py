@@ -67,6 +67,7 @@ class Capture:
 
 class Overhead(SystemTest):
     NEEDS_PLAIN_BUILD = True
+    COUNTS = True  # bytes
 
     def check(self, topology, underlay, path_bytes, at_least):
         with Pair(topology=topology, links=1, rate="20mbit", underlay=underlay, apps=(4,),
