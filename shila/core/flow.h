@@ -2,6 +2,7 @@
 #ifndef SHILA_CORE_FLOW_H
 #define SHILA_CORE_FLOW_H
 
+#include "shila/base/prefetch.h"
 #include "shila/core/flow_index.h"
 #include "shila/core/tmpl.h"
 #include "shila/wire/frame.h"
@@ -153,8 +154,8 @@ static inline uint32_t flow_table_index(const struct flow_table *t, const struct
 static inline void flow_table_prefetch(const struct flow_table *t, uint32_t index)
 {
 	if (index < t->num_slots) {
-		__builtin_prefetch(&t->slots[index]);
-		__builtin_prefetch(&t->slots[index].stats, 1);
+		prefetch(&t->slots[index]);
+		prefetch(&t->slots[index].stats);
 	}
 }
 

@@ -2,6 +2,8 @@
 #ifndef SHILA_CORE_FLOW_INDEX_H
 #define SHILA_CORE_FLOW_INDEX_H
 
+#include "shila/base/prefetch.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -123,12 +125,12 @@ static inline void flow_index_prefetch_marks(const struct flow_index *x, uint32_
 {
 	uint32_t size = flow_index_first(x, hash);
 
-	__builtin_prefetch(&x->marks[size + (hash & (size - 1))]);
+	prefetch(&x->marks[size + (hash & (size - 1))]);
 }
 
 static inline void flow_index_prefetch(const struct flow_index *x, uint32_t hash)
 {
-	__builtin_prefetch(flow_index_bucket(x, flow_index_first(x, hash), hash));
+	prefetch(flow_index_bucket(x, flow_index_first(x, hash), hash));
 }
 
 #endif

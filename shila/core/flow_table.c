@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/flow.h"
 
+#include "shila/base/prefetch.h"
 #include "shila/base/warm.h"
 
 #include <errno.h>
@@ -201,9 +202,9 @@ void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, un
 			if (slots[i])
 				slots[i] = likely_slot(t, w[i].hash);
 			if (slots[i] - 1 < t->num_slots - 1) {
-				__builtin_prefetch(&t->slots[slots[i]]);
+				prefetch(&t->slots[slots[i]]);
 				if (!w[i].whole)
-					__builtin_prefetch(&t->slots[slots[i]].key);
+					prefetch(&t->slots[slots[i]].key);
 			}
 		}
 		for (unsigned int i = 0; i < now; i++) {
