@@ -8,6 +8,7 @@
 #include "shila/base/wheel.h"
 #include "shila/core/flow.h"
 
+#include "tests/bench/memory.h"
 #include "tests/bench/tables.h"
 
 #include <stdbool.h>
@@ -46,7 +47,7 @@ struct figures {
 };
 
 static struct {
-	bool json, quick;
+	bool json, quick, find;
 	const char *only;
 	uint32_t least, most;
 } opt = { .most = FLOW_TABLE_MAX };
@@ -238,6 +239,11 @@ static bool measure(const struct bench_table *b, uint32_t n, bool v6, struct fig
 	out->miss = look_up(table, b->find, n + 1, n, v6, ops, 0);
 	out->miss_batch = look_up(table, b->find_batch, n + 1, n, v6, ops, 0);
 
+	out->insert = times[0];
+	if (opt.find) {
+		b->free(table);
+		return true;
+	}
 	for (unsigned int r = 1; r < repeat; r++) {
 		b->free(table);
 		table = b->make(n);
@@ -395,16 +401,46 @@ static void print_timers(const char *name, uint32_t n, const struct timer_figure
 	fflush(stdout);
 }
 
+/* ---- memory ---- */
+
+static void print_memory(uint32_t n, bool first)
+{
+	static const unsigned int in_flight[] = { 1, 8, 16, 32, 64 };
+	static const uint32_t bytes[] = { 64, sizeof(struct flow) };
+
+	for (size_t b = 0; b < sizeof(bytes) / sizeof(bytes[0]); b++) {
+		if (!opt.json && first && !b)
+			printf("\n%-13s %7s %9s | %s\n", "memory", "bytes", "entries", "million lines a second, 1, 8, 16, 32, 64 in flight");
+		printf(opt.json ? "%s\n  {\"entries\": %u, \"entry_bytes\": %u, \"line_ns\": {" : "%s%21u %9u |",
+		       !opt.json || (first && !b) ? "" : ",", opt.json ? n : bytes[b], opt.json ? bytes[b] : n);
+		for (size_t i = 0; i < sizeof(in_flight) / sizeof(in_flight[0]); i++) {
+			double ns = memory_line_ns(n, bytes[b], in_flight[i]);
+
+			if (opt.json)
+				printf("%s\"%u\": %.2f", i ? ", " : "", in_flight[i], ns);
+			else
+				printf(" %8.1f", 1e3 / ns);
+		}
+		printf(opt.json ? "}}" : "\n");
+		fflush(stdout);
+	}
+}
+
 /* ---- all of it ---- */
 
 static bool wanted(const char *name)
 {
-	return !opt.only || !strcmp(opt.only, name);
+	size_t len = strlen(name);
+
+	for (const char *p = opt.only; p; p = strchr(p, ','), p += !!p)
+		if (!strncmp(p, name, len) && (!p[len] || p[len] == ','))
+			return true;
+	return !opt.only;
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: flow_table [--json] [--quick] [--only TABLE|wheel|libuv] [--least ENTRIES] [--most ENTRIES]\n");
+	fprintf(stderr, "usage: flow_table [--json] [--quick] [--find] [--only TABLE|wheel|libuv|memory[,...]] [--least ENTRIES] [--most ENTRIES]\n");
 	return 2;
 }
 
@@ -418,6 +454,8 @@ int main(int argc, char **argv)
 			opt.json = true;
 		else if (!strcmp(argv[i], "--quick"))
 			opt.quick = true;
+		else if (!strcmp(argv[i], "--find"))
+			opt.find = true;
 		else if (!strcmp(argv[i], "--only") && i + 1 < argc)
 			opt.only = argv[++i];
 		else if (!strcmp(argv[i], "--least") && i + 1 < argc)
@@ -459,6 +497,15 @@ int main(int argc, char **argv)
 		if (wanted("libuv")) {
 			f = uv_figures(sizes[s]);
 			print_timers("libuv", sizes[s], &f, first);
+			first = false;
+		}
+	}
+	first = true;
+	if (opt.json)
+		printf("\n], \"memory\": [");
+	for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]) && sizes[s] <= opt.most; s++) {
+		if (sizes[s] >= opt.least && wanted("memory")) {
+			print_memory(sizes[s], first);
 			first = false;
 		}
 	}
