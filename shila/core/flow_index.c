@@ -1,82 +1,92 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/flow_index.h"
 
+#include "shila/base/reserve.h"
+#include "shila/base/warm.h"
+
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define LEAST_BUCKETS 4u
-#define PAGE_BUCKETS  64u /* smaller arrays share a page */
-#define HUGE_BYTES    (2u << 20)
-#define GIVE_BACK     (HUGE_BYTES / sizeof(struct flow_bucket)) /* buckets given back at a time */
+#define LAST	      (FLOW_INDEX_PLACES - 1)
+#define PLACE_BYTES   (FLOW_INDEX_PLACES * sizeof(uint32_t)) /* of a bucket, in slots and in hashes */
+#define PAGE_BUCKETS  (4096 / (uint32_t)PLACE_BYTES)	     /* fewer share a page with others */
+#define GIVE_BACK     (RESERVE_HUGE / (uint32_t)PLACE_BYTES) /* buckets given back at a time */
+
+_Static_assert(FLOW_INDEX_BYTES == sizeof(uint64_t) + 2 * PLACE_BYTES, "of each bucket: tags, slots, hashes");
 
 static uint32_t room_of(uint32_t size)
 {
 	return size * FLOW_INDEX_PLACES / 4 * 3;
 }
 
-static size_t bucket_bytes(const struct flow_index *x)
+/* Buckets of all sizes: of the largest, and as many for all others. */
+static size_t num_buckets(const struct flow_index *x)
 {
-	return 2 * (size_t)x->max_size * sizeof(*x->all);
-}
-
-static size_t map_bytes(const struct flow_index *x)
-{
-	return bucket_bytes(x) + 2 * (size_t)x->max_size * sizeof(*x->marks);
-}
-
-static uint32_t *marks_of(const struct flow_index *x, const struct flow_bucket *b)
-{
-	return &x->marks[b - x->all];
-}
-
-/* What of @b has changed is not known: its marks from the beginning. */
-static void mark(const struct flow_index *x, const struct flow_bucket *b)
-{
-	uint32_t marks = flow_index_goes_on(b) ? UINT32_MAX : 0;
-
-	for (unsigned int i = 0; i < FLOW_INDEX_PLACES && b->slot[i]; i++)
-		marks |= flow_index_mark(b->hash[i]);
-	*marks_of(x, b) = marks;
+	return 2 * (size_t)x->max_size;
 }
 
 int flow_index_init(struct flow_index *x, uint32_t entries)
 {
 	uint8_t *p;
+	size_t n;
 
 	*x = (struct flow_index){ .size = LEAST_BUCKETS, .max_size = LEAST_BUCKETS };
 	while (room_of(x->max_size) < entries)
 		x->max_size *= 2;
-	p = mmap(NULL, map_bytes(x), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
+	n = num_buckets(x);
+	p = reserve_new(n * FLOW_INDEX_BYTES);
+	if (!p)
 		return -ENOMEM;
-	x->all = (struct flow_bucket *)(void *)p;
-	x->marks = (uint32_t *)(void *)(p + bucket_bytes(x));
-	/* Arrays of millions of entries: a search would miss the TLB each time. Not for a size that may stay empty. */
-	if (bucket_bytes(x) > 2 * HUGE_BYTES)
-		madvise(p + 2 * HUGE_BYTES, bucket_bytes(x) - 2 * HUGE_BYTES, MADV_HUGEPAGE);
+	x->slots = (uint32_t *)(void *)p;
+	x->hashes = (uint32_t *)(void *)(p + n * PLACE_BYTES);
+	x->tags = (uint64_t *)(void *)(p + 2 * n * PLACE_BYTES);
+	reserve_huge(x->slots, n * PLACE_BYTES, RESERVE_HUGE);
+	reserve_huge(x->hashes, n * PLACE_BYTES, RESERVE_HUGE);
+	reserve_huge(x->tags, n * sizeof(*x->tags), RESERVE_HUGE);
 	return 0;
 }
 
 void flow_index_fini(struct flow_index *x)
 {
-	if (x->all)
-		munmap(x->all, map_bytes(x));
+	reserve_free(x->slots, num_buckets(x) * FLOW_INDEX_BYTES);
 	*x = (struct flow_index){ 0 };
+}
+
+void flow_index_warm_up(struct flow_index *x)
+{
+	warm_up(x->slots, 2 * (size_t)x->size * PLACE_BYTES);
+	warm_up(x->hashes, 2 * (size_t)x->size * PLACE_BYTES);
+	warm_up(x->tags, 2 * (size_t)x->size * sizeof(*x->tags));
+}
+
+/* ---- places ---- */
+
+static uint8_t tag_at(const struct flow_index *x, uint32_t bucket, unsigned int i)
+{
+	return (uint8_t)(x->tags[bucket] >> 8 * i);
+}
+
+/* @slot 0: the place becomes free. */
+static void set(struct flow_index *x, uint32_t bucket, unsigned int i, uint32_t hash, uint32_t slot)
+{
+	uint32_t place = bucket * FLOW_INDEX_PLACES + i;
+	uint64_t tag = slot ? flow_index_tag(hash) : 0;
+
+	x->tags[bucket] = (x->tags[bucket] & ~(0xffull << 8 * i)) | tag << 8 * i;
+	x->hashes[place] = slot ? hash : 0;
+	x->slots[place] = slot;
 }
 
 static void put(struct flow_index *x, uint32_t hash, uint32_t slot)
 {
-	uint32_t n = hash;
-	struct flow_bucket *b;
+	uint32_t n = hash, bucket;
 
-	while (flow_index_goes_on(b = flow_index_bucket(x, x->size, n)))
+	while (flow_index_full(x->tags[bucket = flow_index_bucket(x->size, n)]))
 		n++;
 	for (unsigned int i = 0; i < FLOW_INDEX_PLACES; i++) {
-		if (!b->slot[i]) {
-			b->hash[i] = hash;
-			b->slot[i] = slot;
-			*marks_of(x, b) |= i == FLOW_INDEX_PLACES - 1 ? UINT32_MAX : flow_index_mark(hash);
+		if (!tag_at(x, bucket, i)) {
+			set(x, bucket, i, hash, slot);
 			return;
 		}
 	}
@@ -85,12 +95,14 @@ static void put(struct flow_index *x, uint32_t hash, uint32_t slot)
 static void give_back(struct flow_index *x)
 {
 	uint32_t n = x->free_end - x->free_at;
+	size_t at = (size_t)x->free_at * FLOW_INDEX_PLACES;
 
 	if (!n)
 		return;
 	n = n < GIVE_BACK ? n : GIVE_BACK;
-	madvise(&x->all[x->free_at], (size_t)n * sizeof(*x->all), MADV_DONTNEED);
-	/* its marks are a few pages, and stay */
+	madvise(&x->slots[at], n * PLACE_BYTES, MADV_DONTNEED);
+	madvise(&x->hashes[at], n * PLACE_BYTES, MADV_DONTNEED);
+	/* the tags are a ninth of it, and stay */
 	x->free_at += n;
 }
 
@@ -99,11 +111,14 @@ static void move_some(struct flow_index *x)
 	if (!x->old_size)
 		return;
 	for (unsigned int i = 0; i < FLOW_INDEX_MOVES && x->moved < x->old_size; i++) {
-		const struct flow_bucket *b = flow_index_bucket(x, x->old_size, x->moved++);
+		uint32_t bucket = flow_index_bucket(x->old_size, x->moved++);
 
-		for (unsigned int k = 0; k < FLOW_INDEX_PLACES && b->slot[k]; k++)
-			if (b->slot[k] != FLOW_INDEX_GONE)
-				put(x, b->hash[k], b->slot[k]);
+		for (unsigned int k = 0; k < FLOW_INDEX_PLACES && tag_at(x, bucket, k); k++) {
+			uint32_t place = bucket * FLOW_INDEX_PLACES + k;
+
+			if (x->slots[place] != FLOW_INDEX_GONE)
+				put(x, x->hashes[place], x->slots[place]);
+		}
 	}
 	if (x->moved < x->old_size)
 		return;
@@ -127,34 +142,33 @@ void flow_index_put(struct flow_index *x, uint32_t hash, uint32_t slot)
 	x->used++;
 }
 
-/* Where the entry of a slot is in an array; NULL: nowhere. */
-static struct flow_bucket *locate(const struct flow_index *x, uint32_t size, uint32_t hash, uint32_t slot,
-				  uint32_t *n, unsigned int *place)
+/* The place of a slot's entry among the buckets of this size; 0: nowhere. @n: how far its bucket is, from 0 on */
+static uint32_t locate(const struct flow_index *x, uint32_t size, uint32_t hash, uint32_t slot, uint32_t *n)
 {
 	for (*n = hash;; ++*n) {
-		struct flow_bucket *b = flow_index_bucket(x, size, *n);
+		uint32_t bucket = flow_index_bucket(size, *n);
 
-		for (uint32_t m = flow_index_match(b, hash); m; m &= m - 1) {
-			*place = (unsigned int)__builtin_ctz(m);
-			if (b->slot[*place] == slot)
-				return b;
+		for (uint64_t m = flow_index_match(x->tags[bucket], hash); m; m &= m - 1) {
+			uint32_t place = flow_index_place(bucket, m);
+
+			if (x->slots[place] == slot && x->hashes[place] == hash)
+				return place;
 		}
-		if (!flow_index_goes_on(b))
-			return NULL;
+		if (!flow_index_full(x->tags[bucket]))
+			return 0;
 	}
 }
 
-/* The last entry of @b takes the place that became free. */
-static void close_gap(const struct flow_index *x, struct flow_bucket *b, unsigned int place)
+/* The last entry of the bucket takes the place that became free. */
+static void close_gap(struct flow_index *x, uint32_t bucket, unsigned int i)
 {
-	unsigned int last = FLOW_INDEX_PLACES - 1;
+	uint32_t last = LAST, place;
 
-	while (!b->slot[last])
+	while (!tag_at(x, bucket, last))
 		last--;
-	b->hash[place] = b->hash[last];
-	b->slot[place] = b->slot[last];
-	b->hash[last] = b->slot[last] = 0;
-	mark(x, b);
+	place = bucket * FLOW_INDEX_PLACES + last;
+	set(x, bucket, i, x->hashes[place], x->slots[place]);
+	set(x, bucket, last, 0, 0);
 }
 
 /* Bucket @n was full and has room now: what did not fit into it, or a bucket before, moves back. */
@@ -163,18 +177,17 @@ static void pull_back(struct flow_index *x, uint32_t n)
 	uint32_t mask = x->size - 1, gap = n;
 
 	for (;;) {
-		struct flow_bucket *to = flow_index_bucket(x, x->size, gap);
-		struct flow_bucket *b = flow_index_bucket(x, x->size, ++n);
-		bool full = flow_index_goes_on(b);
+		uint32_t to = flow_index_bucket(x->size, gap), from = flow_index_bucket(x->size, ++n);
+		bool full = flow_index_full(x->tags[from]);
 
-		for (unsigned int i = 0; i < FLOW_INDEX_PLACES && b->slot[i]; i++) {
+		for (unsigned int i = 0; i < FLOW_INDEX_PLACES && tag_at(x, from, i); i++) {
+			uint32_t place = from * FLOW_INDEX_PLACES + i;
+
 			/* How far it is from home is at least how far the gap is. */
-			if (((n - b->hash[i]) & mask) < ((n - gap) & mask))
+			if (((n - x->hashes[place]) & mask) < ((n - gap) & mask))
 				continue;
-			to->hash[FLOW_INDEX_PLACES - 1] = b->hash[i];
-			to->slot[FLOW_INDEX_PLACES - 1] = b->slot[i];
-			mark(x, to);
-			close_gap(x, b, i);
+			set(x, to, LAST, x->hashes[place], x->slots[place]);
+			close_gap(x, from, i);
 			if (!full)
 				return;
 			gap = n;
@@ -187,21 +200,21 @@ static void pull_back(struct flow_index *x, uint32_t n)
 
 bool flow_index_drop(struct flow_index *x, uint32_t hash, uint32_t slot)
 {
-	unsigned int place;
-	struct flow_bucket *b;
 	bool found = false, full;
-	uint32_t n;
+	uint32_t place, n;
 
 	give_back(x);
 	move_some(x);
-	if (x->old_size && (b = locate(x, x->old_size, hash, slot, &n, &place))) {
-		b->slot[place] = FLOW_INDEX_GONE;
+	if (x->old_size && (place = locate(x, x->old_size, hash, slot, &n))) {
+		x->slots[place] = FLOW_INDEX_GONE;
 		found = true;
 	}
-	b = locate(x, x->size, hash, slot, &n, &place);
-	if (b) {
-		full = flow_index_goes_on(b);
-		close_gap(x, b, place);
+	place = locate(x, x->size, hash, slot, &n);
+	if (place) {
+		uint32_t bucket = place / FLOW_INDEX_PLACES;
+
+		full = flow_index_full(x->tags[bucket]);
+		close_gap(x, bucket, place % FLOW_INDEX_PLACES);
 		if (full)
 			pull_back(x, n);
 		found = true;
@@ -212,13 +225,11 @@ bool flow_index_drop(struct flow_index *x, uint32_t hash, uint32_t slot)
 
 void flow_index_swap(struct flow_index *x, uint32_t hash, uint32_t from, uint32_t to)
 {
-	unsigned int place;
-	struct flow_bucket *b;
-	uint32_t n;
+	uint32_t place, n;
 
-	if (x->old_size && (b = locate(x, x->old_size, hash, from, &n, &place)))
-		b->slot[place] = to;
-	b = locate(x, x->size, hash, from, &n, &place);
-	if (b)
-		b->slot[place] = to;
+	if (x->old_size && (place = locate(x, x->old_size, hash, from, &n)))
+		x->slots[place] = to;
+	place = locate(x, x->size, hash, from, &n);
+	if (place)
+		x->slots[place] = to;
 }

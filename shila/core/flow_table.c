@@ -2,14 +2,15 @@
 #include "shila/core/flow.h"
 
 #include "shila/base/prefetch.h"
+#include "shila/base/reserve.h"
 #include "shila/base/warm.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define HUGE_BYTES (2u << 20)
 #define WARM_FLOWS 256
+#define STEP	   16	      /* keys of a batch that are at the same stage */
+#define UNDER_WAY  (4 * STEP) /* and that are at any */
 
 bool flow_key_eq(const struct flow_key *a, const struct flow_key *b)
 {
@@ -81,14 +82,6 @@ static inline bool is_key(const struct flow *f, const struct words *w, const str
 
 /* ---- life ---- */
 
-static void *map(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		       -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 int flow_table_init(struct flow_table *t, uint32_t flows, uint64_t seed)
 {
 	size_t bytes = ((size_t)flows + 1) * sizeof(*t->slots);
@@ -96,14 +89,12 @@ int flow_table_init(struct flow_table *t, uint32_t flows, uint64_t seed)
 	*t = (struct flow_table){ .num_slots = flows + 1, .seed = seed };
 	if (flows > FLOW_TABLE_MAX)
 		return -EINVAL;
-	t->slots = map(bytes);
+	t->slots = reserve_new(bytes);
 	if (!t->slots || flow_index_init(&t->index, flows) < 0) {
 		flow_table_fini(t);
 		return -ENOMEM;
 	}
-	/* Slots are used from the first one on: a small table stays small. */
-	if (bytes > 2 * HUGE_BYTES)
-		madvise((uint8_t *)t->slots + HUGE_BYTES, bytes - HUGE_BYTES, MADV_HUGEPAGE);
+	reserve_huge(t->slots, bytes, RESERVE_HUGE); /* they are used from the first one on */
 	return 0;
 }
 
@@ -112,8 +103,7 @@ void flow_table_warm_up(struct flow_table *t)
 	const uint32_t flows = t->num_slots < WARM_FLOWS ? t->num_slots : WARM_FLOWS;
 
 	warm_up(t->slots, flows * sizeof(*t->slots));
-	warm_up(t->index.all, 2 * (size_t)t->index.size * sizeof(*t->index.all));
-	warm_up(t->index.marks, 2 * (size_t)t->index.size * sizeof(*t->index.marks));
+	flow_index_warm_up(&t->index);
 }
 
 void flow_table_fini(struct flow_table *t)
@@ -122,7 +112,7 @@ void flow_table_fini(struct flow_table *t)
 		for (uint32_t i = 1; t->used && i < t->num_slots; i++)
 			if (t->slots[i].used)
 				flow_table_remove(t, i);
-		munmap(t->slots, t->num_slots * sizeof(*t->slots));
+		reserve_free(t->slots, t->num_slots * sizeof(*t->slots));
 	}
 	flow_index_fini(&t->index);
 	*t = (struct flow_table){ 0 };
@@ -130,25 +120,34 @@ void flow_table_fini(struct flow_table *t)
 
 /* ---- finding ---- */
 
+/* Nothing that a key is not in: what is in the index may be GONE. */
+static inline uint32_t slot_at(const struct flow_table *t, uint32_t place)
+{
+	uint32_t slot = t->index.slots[place];
+
+	return slot < t->num_slots ? slot : 0;
+}
+
 static inline struct flow *find_in(struct flow_table *t, uint32_t size, const struct words *w, const struct flow_key *k)
 {
-	if (!flow_index_maybe(&t->index, size, w->hash))
-		return NULL;
 	for (uint32_t n = w->hash;; n++) {
-		const struct flow_bucket *b = flow_index_bucket(&t->index, size, n);
+		uint32_t bucket = flow_index_bucket(size, n);
+		uint64_t tags = t->index.tags[bucket];
 
-		for (uint32_t m = flow_index_match(b, w->hash); m; m &= m - 1) {
-			uint32_t slot = b->slot[__builtin_ctz(m)];
+		for (uint64_t m = flow_index_match(tags, w->hash); m; m &= m - 1) {
+			uint32_t slot = slot_at(t, flow_index_place(bucket, m));
 
-			if (slot - 1 < t->num_slots - 1 && is_key(&t->slots[slot], w, k)) /* not 0, not GONE */
+			if (!w->whole)
+				prefetch(&t->slots[slot].key);
+			if (slot && is_key(&t->slots[slot], w, k))
 				return &t->slots[slot];
 		}
-		if (!flow_index_goes_on(b))
+		if (!flow_index_full(tags))
 			return NULL;
 	}
 }
 
-static inline struct flow *find(struct flow_table *t, const struct words *w, const struct flow_key *k)
+static inline __attribute__((always_inline)) struct flow *find(struct flow_table *t, const struct words *w, const struct flow_key *k)
 {
 	uint32_t first = flow_index_first(&t->index, w->hash), second;
 	struct flow *f = find_in(t, first, w, k);
@@ -163,61 +162,88 @@ struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k)
 {
 	struct words w = words_of(k, t->seed);
 
-	flow_index_prefetch(&t->index, w.hash);
+	flow_index_prefetch_slots(&t->index, w.hash);
 	return find(t, &w, k);
 }
 
-/*
- * The slot of the flow with this hash, most likely, and of those that share it in one bucket the first. 0: there is none.
- * UINT32_MAX: not to be seen from here.
- */
-static inline uint32_t likely_slot(const struct flow_table *t, uint32_t hash)
-{
-	const struct flow_bucket *b = flow_index_bucket(&t->index, flow_index_first(&t->index, hash), hash);
-	uint32_t m = flow_index_match(b, hash);
+/* ---- finding many ---- */
 
-	if (__builtin_expect(!m, 0))
-		return flow_index_goes_on(b) || t->index.old_size ? UINT32_MAX : 0;
-	return b->slot[__builtin_ctz(m)];
+/*
+ * What is known of a key on its way: it goes through four stages, each of which asks for the memory of the next. STEP keys
+ * take a stage, and then the STEP before them the next one: so while memory is on its way there is work. Whether a key will be
+ * found cannot be predicted: there is no branch for it.
+ */
+struct under_way {
+	struct words w;
+	uint32_t at; /* its bucket, then its place in the index, then its slot; 0: none */
+};
+
+static inline void to_bucket(const struct flow_index *x, struct under_way *u)
+{
+	u->at = flow_index_bucket(flow_index_first(x, u->w.hash), u->w.hash);
+	prefetch(&x->tags[u->at]);
+}
+
+/* The first entry with its tag; most likely it is the one. */
+static inline void to_place(const struct flow_index *x, struct under_way *u)
+{
+	uint32_t bucket = u->at;
+	uint64_t tags = x->tags[bucket], m = flow_index_match(tags, u->w.hash);
+
+	for (uint32_t n = u->w.hash + 1; __builtin_expect(!m && flow_index_full(tags), 0); n++) {
+		bucket = flow_index_bucket(flow_index_first(x, u->w.hash), n);
+		tags = x->tags[bucket];
+		m = flow_index_match(tags, u->w.hash);
+	}
+	u->at = flow_index_place(bucket, m | 1ull << 63) & -(uint32_t)!!m;
+	prefetch(&x->slots[u->at]);
+}
+
+static inline void to_slot(const struct flow_table *t, struct under_way *u)
+{
+	u->at = slot_at(t, u->at);
+	prefetch(&t->slots[u->at]);
+	if (!u->w.whole)
+		prefetch(&t->slots[u->at].key);
+}
+
+static __attribute__((noinline)) struct flow *find_after_all(struct flow_table *t, const struct words *w,
+							      const struct flow_key *k)
+{
+	return find(t, w, k);
+}
+
+static inline struct flow *to_flow(struct flow_table *t, const struct under_way *u, const struct flow_key *k)
+{
+	struct flow *f = &t->slots[u->at];
+	uint64_t other = (f->words[0] ^ u->w.w[0]) | (f->words[1] ^ u->w.w[1]);
+
+	if (__builtin_expect((other & -(uint64_t)!!u->at) || t->index.old_size, 0) ||
+	    (!u->w.whole && u->at && !is_key(f, &u->w, k)))
+		return find_after_all(t, &u->w, k);
+	return (struct flow *)((uintptr_t)f & -(uintptr_t)!!u->at);
 }
 
 void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, unsigned int n, struct flow **out)
 {
-	struct words w[FLOW_TABLE_BATCH];
-	uint32_t slots[FLOW_TABLE_BATCH];
+	const struct flow_index x = t->index; /* which does not change meanwhile, as the compiler cannot know */
+	struct under_way all[UNDER_WAY];
+	unsigned int done[4] = { 0 };
 
-	for (; n; keys += FLOW_TABLE_BATCH, out += FLOW_TABLE_BATCH) {
-		unsigned int now = n < FLOW_TABLE_BATCH ? n : FLOW_TABLE_BATCH;
+	while (done[3] < n) {
+		unsigned int to[4] = { done[0] + STEP < n ? done[0] + STEP : n, done[0], done[1], done[2] };
 
-		for (unsigned int i = 0; i < now; i++) {
-			w[i] = words_of(&keys[i], t->seed);
-			flow_index_prefetch_marks(&t->index, w[i].hash);
+		for (unsigned int i = done[3]; i < to[3]; i++)
+			out[i] = to_flow(t, &all[i % UNDER_WAY], &keys[i]);
+		for (unsigned int i = done[2]; i < to[2]; i++)
+			to_slot(t, &all[i % UNDER_WAY]);
+		for (unsigned int i = done[1]; i < to[1]; i++)
+			to_place(&x, &all[i % UNDER_WAY]);
+		for (unsigned int i = done[0]; i < to[0]; i++) {
+			all[i % UNDER_WAY].w = words_of(&keys[i], t->seed);
+			to_bucket(&x, &all[i % UNDER_WAY]);
 		}
-		for (unsigned int i = 0; i < now; i++) {
-			slots[i] = t->index.old_size || flow_index_maybe(&t->index, t->index.size, w[i].hash);
-			if (slots[i])
-				flow_index_prefetch(&t->index, w[i].hash);
-		}
-		for (unsigned int i = 0; i < now; i++) {
-			if (slots[i])
-				slots[i] = likely_slot(t, w[i].hash);
-			if (slots[i] - 1 < t->num_slots - 1) {
-				prefetch(&t->slots[slots[i]]);
-				if (!w[i].whole)
-					prefetch(&t->slots[slots[i]].key);
-			}
-		}
-		for (unsigned int i = 0; i < now; i++) {
-			struct flow *f = slots[i] < t->num_slots ? &t->slots[slots[i]] : t->slots;
-
-			if (!slots[i])
-				out[i] = NULL;
-			else if (is_key(f, &w[i], &keys[i]))
-				out[i] = f;
-			else
-				out[i] = find(t, &w[i], &keys[i]);
-		}
-		n -= now;
+		memcpy(done, to, sizeof(done));
 	}
 }
 

@@ -17,12 +17,15 @@ static uint32_t rnd(uint32_t below)
 static bool in_array(const struct flow_index *x, uint32_t size, uint32_t hash, uint32_t slot)
 {
 	for (uint32_t n = hash;; n++) {
-		const struct flow_bucket *b = flow_index_bucket(x, size, n);
+		uint32_t bucket = flow_index_bucket(size, n);
 
-		for (uint32_t m = flow_index_match(b, hash); m; m &= m - 1)
-			if (b->slot[__builtin_ctz(m)] == slot)
+		for (uint64_t m = flow_index_match(x->tags[bucket], hash); m; m &= m - 1) {
+			uint32_t place = flow_index_place(bucket, m);
+
+			if (x->slots[place] == slot && x->hashes[place] == hash)
 				return true;
-		if (!flow_index_goes_on(b))
+		}
+		if (!flow_index_full(x->tags[bucket]))
 			return false;
 	}
 }
@@ -39,16 +42,20 @@ static bool sound(const struct flow_index *x)
 {
 	uint32_t entries = 0;
 
-	for (uint32_t n = 0; n < x->size; n++) {
-		const struct flow_bucket *b = flow_index_bucket(x, x->size, n);
+	for (uint32_t bucket = x->size; bucket < 2 * x->size; bucket++) {
 		bool end = false;
 
 		for (unsigned int i = 0; i < FLOW_INDEX_PLACES; i++) {
-			if (!b->slot[i]) {
+			uint8_t tag = (uint8_t)(x->tags[bucket] >> 8 * i);
+			uint32_t place = bucket * FLOW_INDEX_PLACES + i, slot = x->slots[place], hash = x->hashes[place];
+
+			if (!tag || !slot) {
 				end = true;
+				if (tag || slot || hash)
+					return false;
 				continue;
 			}
-			if (end || b->slot[i] == FLOW_INDEX_GONE || !in_array(x, x->size, b->hash[i], b->slot[i]))
+			if (end || tag != flow_index_tag(hash) || slot == FLOW_INDEX_GONE || !in_array(x, x->size, hash, slot))
 				return false;
 			entries++;
 		}
@@ -144,6 +151,34 @@ static void test_model(void)
 	}
 }
 
+/* ---- tags ---- */
+
+static void test_match(void)
+{
+	bool first = true, all = true, full = true;
+
+	for (unsigned int i = 0; i < 100000; i++) {
+		uint64_t tags = 0, m;
+		uint32_t hash = rnd(8) << 24 | rnd(1u << 24);
+		unsigned int used = rnd(FLOW_INDEX_PLACES + 1), at = 0;
+
+		for (unsigned int k = 0; k < used; k++)
+			tags |= (uint64_t)(rnd(4) ? flow_index_tag(rnd(8) << 24) : 1 + rnd(255)) << 8 * k;
+		m = flow_index_match(tags, hash);
+		while (at < used && (uint8_t)(tags >> 8 * at) != flow_index_tag(hash))
+			at++;
+		first = first && (m ? at < used && flow_index_place(5, m) == 5 * FLOW_INDEX_PLACES + at : at == used);
+		for (unsigned int k = 0; k < used; k++)
+			all = all && ((uint8_t)(tags >> 8 * k) != flow_index_tag(hash) || m >> (8 * k + 7) & 1);
+		full = full && flow_index_full(tags) == (used == FLOW_INDEX_PLACES);
+	}
+	CHECK("the first is one, and there is one if any is", first);
+	CHECK("none is left out", all);
+	CHECK("full is when the last place is taken", full);
+	CHECK("no hash has the tag of a free place",
+	      flow_index_tag(0) && flow_index_tag(0xffffff) && flow_index_tag(UINT32_MAX) == 255);
+}
+
 /* ---- growing ---- */
 
 static uint32_t nth_hash(uint32_t n)
@@ -217,7 +252,7 @@ static void test_limits(void)
 
 	CHECK("16 million fit", !flow_index_init(&x, FLOW_INDEX_MAX));
 	CHECK("with room in the buckets", (uint64_t)x.max_size * FLOW_INDEX_PLACES * 3 / 4 >= FLOW_INDEX_MAX);
-	CHECK("and cost at most 32 bytes each", (uint64_t)x.max_size * sizeof(struct flow_bucket) / FLOW_INDEX_MAX <= 32);
+	CHECK("and cost at most 32 bytes each", (uint64_t)x.max_size * FLOW_INDEX_BYTES / FLOW_INDEX_MAX <= 32);
 	CHECK("small while it is", x.size == 4);
 	for (uint32_t i = 0; i < 300000; i++)
 		flow_index_put(&x, nth_hash(i), FLOW_INDEX_MAX - i);
@@ -225,7 +260,7 @@ static void test_limits(void)
 		fine = fine && has(&x, nth_hash(i), FLOW_INDEX_MAX - i);
 	CHECK("the last slots", fine);
 	flow_index_fini(&x);
-	CHECK("fini twice", (flow_index_fini(&x), !x.all));
+	CHECK("fini twice", (flow_index_fini(&x), !x.slots));
 	CHECK("one entry", !flow_index_init(&x, 1));
 	flow_index_put(&x, 7, 1);
 	CHECK("is found", has(&x, 7, 1) && x.size == x.max_size);
@@ -234,6 +269,7 @@ static void test_limits(void)
 
 const struct unit_test unit_tests[] = {
 	{ "random operations against a model", test_model },
+	{ "tags of a bucket", test_match },
 	{ "growing a little at a time", test_growth },
 	{ "changes while it grows", test_changes_while_growing },
 	{ "limits", test_limits },

@@ -134,7 +134,7 @@ static void test_limits(void)
 	CHECK("and goes", !flow_table_find(&t, &f.key) && !t.used);
 	flow_table_fini(&t);
 	CHECK("at most 256 bytes a flow, index and all",
-	      sizeof(struct flow) + 2 * sizeof(struct flow_bucket) / (FLOW_INDEX_PLACES * 3 / 4) <= 256);
+	      sizeof(struct flow) + 3 * FLOW_INDEX_BYTES / (FLOW_INDEX_PLACES * 3 / 4) <= 256);
 }
 
 static void test_every_field_counts(void)
