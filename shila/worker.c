@@ -444,6 +444,10 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 			while (left) {
 				size_t len = left < seg ? left : seg;
 
+				if (left > len)
+					inbound_prefetch(&w->in, p + len, left - len);
+				else if (i + 1 < n)
+					inbound_prefetch(&w->in, w->rx.iov[i + 1].iov_base, w->rx.msgs[i + 1].msg_len);
 				on_segment(w, p, len, &w->rx.from[i], now_ms);
 				flow_count(&w->stats.segments_in, 1);
 				p += len;

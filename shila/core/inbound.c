@@ -532,3 +532,12 @@ enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t
 		return VERDICT_SCION_NOT_US;
 	return take_frame(in, &pkt, &udp, (uint32_t)len + outer_len, now_ms, flow);
 }
+
+void inbound_prefetch(const struct inbound *in, const uint8_t *p, size_t len)
+{
+	/* Behind a SCION header, whose length is its sixth byte, and a UDP header: the last word of a frame header. */
+	size_t at = len < 6 ? 0 : 4 * (size_t)p[5] + 8 + FRAME_HDR_LEN;
+
+	if (at && at <= len)
+		flow_table_prefetch(in->table, FLOW_ID_INDEX(get_be32(p + at - 4)));
+}

@@ -85,6 +85,9 @@ void inbound_forget_flow(struct inbound *in, uint32_t index);
 enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t outer_len,
 			    uint64_t now_ms, struct flow **flow);
 
+/* inbound_prefetch() - What inbound_packet() will touch of the flow of this datagram, which may be anything. */
+void inbound_prefetch(const struct inbound *in, const uint8_t *p, size_t len);
+
 /* inbound_flush() - Write all open trains; at the end of every receive batch. */
 void inbound_flush(struct inbound *in);
 

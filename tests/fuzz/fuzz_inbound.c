@@ -114,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			len = max;
 		part = rd_init(rd_bytes(&r, len), len);
 		kept[n] = datagram(kind, flows[which].c, &part, &len);
+		inbound_prefetch(&srv->in, kept[n], len);
 		v = inbound_packet(&srv->in, kept[n], len, 28, n, &f);
 		n++;
 		MUST(v < VERDICT_COUNT);

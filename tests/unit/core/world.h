@@ -352,6 +352,7 @@ static enum verdict arrive(struct end *e, uint8_t *p, size_t len, struct flow **
 {
 	struct flow *dummy;
 
+	inbound_prefetch(&e->in, p, len);
 	return inbound_packet(&e->in, p, len, 28, 1000, f ? f : &dummy);
 }
 
