@@ -430,9 +430,11 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 	struct worker *w = handle->data;
 	uint64_t now_ms = uv_now(&w->loop);
 	int n = UNDERLAY_RX_BUFFERS;
+	bool many;
 
 	(void)events;
 	take_orders(w);
+	many = inbound_many_flows(&w->in);
 	for (int batch = 0; status >= 0 && batch < UNDERLAY_BATCHES && n == UNDERLAY_RX_BUFFERS; batch++) {
 		n = underlay_recv(w->cfg.underlay_fd, &w->rx);
 		w->carried |= n > 0;
@@ -444,9 +446,9 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 			while (left) {
 				size_t len = left < seg ? left : seg;
 
-				if (left > len)
+				if (many && left > len)
 					inbound_prefetch(&w->in, p + len, left - len);
-				else if (i + 1 < n)
+				else if (many && i + 1 < n)
 					inbound_prefetch(&w->in, w->rx.iov[i + 1].iov_base, w->rx.msgs[i + 1].msg_len);
 				on_segment(w, p, len, &w->rx.from[i], now_ms);
 				flow_count(&w->stats.segments_in, 1);

@@ -18,6 +18,7 @@
 
 #define INBOUND_ASK_AGAIN_MS 200
 #define INBOUND_OPEN_TRAINS  16
+#define INBOUND_CACHED_FLOWS 2000
 #define INBOUND_MAX_SEGMENTS 127
 #define INBOUND_FRAG_SLOTS   16
 #define INBOUND_FRAG_BYTES   (40 + 65535) /* the largest IP packet, so that any path's parts fit */
@@ -84,6 +85,12 @@ void inbound_forget_flow(struct inbound *in, uint32_t index);
  */
 enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t outer_len,
 			    uint64_t now_ms, struct flow **flow);
+
+/* inbound_many_flows() - More than are in the caches anyway: inbound_prefetch() is worth it. */
+static inline bool inbound_many_flows(const struct inbound *in)
+{
+	return in->table->used > INBOUND_CACHED_FLOWS;
+}
 
 /* inbound_prefetch() - What inbound_packet() will touch of the flow of this datagram, which may be anything. */
 void inbound_prefetch(const struct inbound *in, const uint8_t *p, size_t len);

@@ -82,7 +82,7 @@ __attribute__((noinline, noclone, used)) void guard_in(struct end *e, uint8_t *p
 	for (size_t at = 0; at < len; at += seg_bytes) {
 		size_t n = len - at < seg_bytes ? len - at : seg_bytes;
 
-		if (at + n < len)
+		if (inbound_many_flows(&e->in) && at + n < len)
 			inbound_prefetch(&e->in, p + at + n, len - at - n);
 		e->verdicts[inbound_packet(&e->in, p + at, n, 28, 1000, &f)]++;
 	}
