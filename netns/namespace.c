@@ -23,7 +23,8 @@
  * itself, so that the names reach other mount namespaces. The directory is locked meanwhile, as
  * newer iproute2 does it, because two programs that make it a mount at once would stack two mounts.
  *
- * A crash between making the file and mounting leaves an empty file: it is taken over.
+ * A crash between making the file and mounting leaves an empty file: it is taken over. Who has to know what
+ * is his after a crash writes it down before that (netns_open_noted()).
  */
 
 #define RUN_DIR "/run/netns"
@@ -166,8 +167,29 @@ static int open_name(const char *path, char *why)
 	return netns_why(why, -EEXIST, "%s is not a network namespace; remove it", path);
 }
 
-/* The new namespace exists as long as this thread is in it, and from the mount on by its name. */
-static int mount_new(const char *path, char *why)
+/* What somebody writes down of a new namespace. */
+struct note {
+	int (*fn)(void *ctx, const struct netns *ns, char *why); /* NULL: nobody does */
+	void *ctx;
+};
+
+/* An empty file, and the namespace of this thread on it. */
+static int mount_current(const char *path, char *why)
+{
+	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0444), err;
+
+	if (fd < 0)
+		return netns_why(why, -errno, "cannot make %s: %s", path, strerror(errno));
+	close(fd);
+	if (!mount("/proc/thread-self/ns/net", path, "none", MS_BIND, NULL))
+		return 0;
+	err = netns_why(why, -errno, "cannot mount a namespace on %s: %s", path, strerror(errno));
+	unlink(path);
+	return err;
+}
+
+/* The new namespace exists as long as this thread is in it, and from the mount on by its name. @ns has no descriptor. */
+static int mount_new(const char *path, struct netns *ns, const struct note *note, char *why)
 {
 	int old = open_current(), err = 0;
 
@@ -179,9 +201,12 @@ static int mount_new(const char *path, char *why)
 		close(old);
 		return err;
 	}
-	if (mount("/proc/thread-self/ns/net", path, "none", MS_BIND, NULL) < 0)
-		err = netns_why(why, -errno, "cannot mount a namespace on %s: %s", path,
-				strerror(errno));
+	if (note->fn)
+		err = identify(ns, why);
+	if (note->fn && !err)
+		err = note->fn(note->ctx, ns, why);
+	if (!err)
+		err = mount_current(path, why);
 	netns_leave(old);
 	return err;
 }
@@ -204,9 +229,9 @@ static void warn_if_hidden(const char *path)
 }
 
 /* Make the namespace unless another program was faster. Return: a descriptor. */
-static int make_name(const char *path, bool *made, char *why)
+static int make_name(const char *path, struct netns *ns, const struct note *note, char *why)
 {
-	int lock, fd, err;
+	int lock, err;
 
 	lock = lock_run_dir(why);
 	if (lock < 0)
@@ -214,27 +239,19 @@ static int make_name(const char *path, bool *made, char *why)
 	err = open_name(path, why);
 	if (err != -ENOENT)
 		goto unlock;
-	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0444);
-	if (fd < 0) {
-		err = netns_why(why, -errno, "cannot make %s: %s", path, strerror(errno));
-		goto unlock;
-	}
-	close(fd);
-	err = mount_new(path, why);
+	err = mount_new(path, ns, note, why);
 	if (err < 0)
-		goto unlink_name;
+		goto unlock;
 	err = open_name(path, why);
-	*made = true;
+	ns->made = true;
 	warn_if_hidden(path);
-	goto unlock;
-unlink_name:
-	unlink(path);
 unlock:
 	close(lock);
 	return err;
 }
 
-int netns_open(const char *name, struct netns *out, char *why)
+/* @note: NULL: nothing is made */
+static int open_or_make(const char *name, const struct note *note, struct netns *out, char *why)
 {
 	struct netns ns = { .fd = -1 };
 	char path[sizeof(RUN_DIR) + sizeof(ns.name) + 1];
@@ -246,8 +263,10 @@ int netns_open(const char *name, struct netns *out, char *why)
 	if (*name) {
 		path_of(name, path, sizeof(path));
 		ns.fd = open_name(path, why);
-		if (ns.fd == -ENOENT)
-			ns.fd = make_name(path, &ns.made, why);
+		if (ns.fd == -ENOENT && note) {
+			ns.fd = -1;
+			ns.fd = make_name(path, &ns, note, why);
+		}
 		if (ns.fd < 0)
 			return ns.fd;
 	}
@@ -262,6 +281,22 @@ int netns_open(const char *name, struct netns *out, char *why)
 	}
 	*out = ns;
 	return 0;
+}
+
+int netns_open(const char *name, struct netns *out, char *why)
+{
+	return open_or_make(name, &(struct note){ 0 }, out, why);
+}
+
+int netns_open_noted(const char *name, int (*note)(void *ctx, const struct netns *ns, char *why), void *ctx,
+		     struct netns *out, char *why)
+{
+	return open_or_make(name, &(struct note){ note, ctx }, out, why);
+}
+
+int netns_find(const char *name, struct netns *out, char *why)
+{
+	return open_or_make(name, NULL, out, why);
 }
 
 void netns_close(struct netns *ns)

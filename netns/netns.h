@@ -30,6 +30,14 @@ struct netns {
  * The caller compares inode and cookie with its state file to tell whether it made it earlier.
  */
 int netns_open(const char *name, struct netns *out, char *why);
+/**
+ * netns_open_noted() - The same; @note is told of a new namespace before anything has its name.
+ * Who is killed from then on finds what is there by what @note wrote down. If it fails nothing is made.
+ */
+int netns_open_noted(const char *name, int (*note)(void *ctx, const struct netns *ns, char *why), void *ctx,
+		     struct netns *out, char *why);
+/* netns_find() - Open a namespace; -ENOENT if there is none of that name, or a name without one. */
+int netns_find(const char *name, struct netns *out, char *why);
 void netns_close(struct netns *ns); /* closes the descriptor, removes nothing */
 int netns_remove(struct netns *ns, char *why); /* unmount and unlink the name */
 

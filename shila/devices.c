@@ -12,6 +12,13 @@
 #define TXQUEUELEN	1000  /* trains; a full queue drops, and TCP small queues do not see it */
 #define GSO_MAX_BYTES	57000 /* so that a train fits one send with all its headers */
 
+/* Before it has its name: whoever finds that after a crash finds this, too. */
+static int note_namespace(void *ctx, const struct netns *ns, char *why)
+{
+	state_add_namespace(ctx, ns->name, ns->inode, ns->cookie);
+	return state_save(ctx, why);
+}
+
 static struct netns *get_namespace(struct devices *d, const char *name, struct state *state, unsigned int *index,
 				   int *err, char *why)
 {
@@ -25,17 +32,14 @@ static struct netns *get_namespace(struct devices *d, const char *name, struct s
 	}
 	*index = (unsigned int)d->num_namespaces;
 	ns = &d->namespaces[d->num_namespaces];
-	*err = netns_open(name, ns, why);
+	*err = netns_open_noted(name, note_namespace, state, ns, why);
 	if (*err < 0)
 		return NULL;
 	d->num_namespaces++;
 	if (state_made(state, name, ns->inode, ns->cookie))
 		ns->made = true;
 	if (ns->made) {
-		state_add_namespace(state, name, ns->inode, ns->cookie);
-		*err = state_save(state, why);
-		if (*err >= 0)
-			*err = netns_prepare(ns, why);
+		*err = netns_prepare(ns, why);
 	} else if (*name) {
 		log_info("namespace %s was there before: it is used, and not removed at the end", name);
 		netns_warn(ns);
@@ -319,15 +323,6 @@ int devices_down(struct devices *d, char *why)
 	return first;
 }
 
-/* Opens a namespace only if it is there: netns_open() would make it. */
-static bool namespace_exists(const char *name)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/run/netns/%s", name);
-	return !*name || access(path, F_OK) == 0;
-}
-
 int devices_clean(const struct state *state, char *why)
 {
 	int first = 0, err;
@@ -336,9 +331,9 @@ int devices_clean(const struct state *state, char *why)
 		const struct state_device *dev = &state->devices[i];
 		struct netns ns;
 
-		if (!namespace_exists(dev->namespace))
+		err = netns_find(dev->namespace, &ns, why);
+		if (err == -ENOENT)
 			continue;
-		err = netns_open(dev->namespace, &ns, why);
 		if (err >= 0) {
 			err = remove_device(&ns, dev->name, state->id, why);
 			netns_close(&ns);
@@ -350,10 +345,12 @@ int devices_clean(const struct state *state, char *why)
 		const struct state_namespace *n = &state->namespaces[i];
 		struct netns ns;
 
-		if (!namespace_exists(n->name))
-			continue;
-		err = netns_open(n->name, &ns, why);
-		if (err >= 0) {
+		err = netns_find(n->name, &ns, why);
+		if (err == -ENOENT) { /* killed before it was mounted: the name alone may be there */
+			ns = (struct netns){ .fd = -1 };
+			snprintf(ns.name, sizeof(ns.name), "%s", n->name);
+			err = netns_remove(&ns, why);
+		} else if (err >= 0) {
 			/* Another namespace of that name is somebody else's. */
 			if (ns.inode == n->inode && ns.cookie == n->cookie)
 				err = netns_remove(&ns, why);

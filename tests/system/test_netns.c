@@ -161,6 +161,48 @@ static void test_namespace(void)
 	CHECK("a path is no name", netns_open("../x", &ns, why) == -EINVAL);
 }
 
+/* Writes down what is made, and whether its name was there already; @ctx: what to answer. */
+static struct netns noted;
+static bool noted_late;
+
+static int note(void *ctx, const struct netns *ns, char *whence)
+{
+	char path[128];
+
+	(void)whence;
+	snprintf(path, sizeof(path), "/run/netns/%s", ns->name);
+	noted = *ns;
+	noted_late = !access(path, F_OK);
+	return *(const int *)ctx;
+}
+
+/* Who is killed at any moment has written down what is there. */
+static void test_noted(void)
+{
+	int answer = -ENOSPC;
+	struct netns ns;
+	char path[128];
+
+	snprintf(path, sizeof(path), "/run/netns/%s", name_a);
+	CHECK("not noted, not made", netns_open_noted(name_a, note, &answer, &ns, why) == -ENOSPC && access(path, F_OK));
+	answer = 0;
+	CHECK("made", !netns_open_noted(name_a, note, &answer, &ns, why) && ns.made);
+	CHECK("noted before it had its name", !noted_late && noted.inode == ns.inode && noted.cookie == ns.cookie);
+	netns_close(&ns);
+	noted.inode = 0;
+	CHECK("what is there is not noted", !netns_open_noted(name_a, note, &answer, &ns, why) && !ns.made && !noted.inode);
+	netns_close(&ns);
+	CHECK("found", !netns_find(name_a, &ns, why) && ns.inode);
+	end_ns(&ns);
+	CHECK("not found", netns_find(name_a, &ns, why) == -ENOENT && access(path, F_OK));
+
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0444));
+	CHECK("an empty name is no namespace", netns_find(name_a, &ns, why) == -ENOENT);
+	ns = (struct netns){ .fd = -1 };
+	snprintf(ns.name, sizeof(ns.name), "%s", name_a);
+	CHECK("and is removed", !netns_remove(&ns, why) && access(path, F_OK));
+}
+
 static void test_prepare(void)
 {
 	static const struct {
@@ -633,6 +675,7 @@ const struct unit_test unit_tests[] = {
 	/* clang-format off: one a line */
 	{ "names of this run", set_names },
 	{ "namespace", test_namespace },
+	{ "noted", test_noted },
 	{ "prepare", test_prepare },
 	{ "TUN devices", test_tun },
 	{ "what others made", test_foreign },
