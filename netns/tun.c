@@ -19,6 +19,7 @@
 #endif
 
 #define OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+#define DATAGRAM_TRAINS (TUN_F_USO4 | TUN_F_USO6)
 
 /*
  * Ask for the largest set of offloads that the kernel takes. Without TSO a read gives single
@@ -30,7 +31,8 @@ static int set_offloads(int fd, const char *name, char *why)
 		unsigned int flags;
 		const char *lost;
 	} sets[] = {
-		{ OFFLOADS, NULL },
+		{ OFFLOADS | DATAGRAM_TRAINS, NULL },
+		{ OFFLOADS, NULL }, /* before Linux 6.2 */
 		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "trains of connections that use ECN" },
 		{ TUN_F_CSUM | TUN_F_TSO4, "trains of IPv6 connections" },
 		{ TUN_F_CSUM, "trains: every segment is read alone" },
@@ -115,11 +117,7 @@ int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool
 /* Who takes the flag knows such trains, in both directions. */
 bool tun_has_datagram_trains(int fd)
 {
-	bool has = !ioctl(fd, TUNSETOFFLOAD, (unsigned long)(OFFLOADS | TUN_F_USO4 | TUN_F_USO6));
-
-	if (has)
-		ioctl(fd, TUNSETOFFLOAD, (unsigned long)OFFLOADS);
-	return has;
+	return !ioctl(fd, TUNSETOFFLOAD, (unsigned long)(OFFLOADS | DATAGRAM_TRAINS));
 }
 
 int tun_persist(int fd)

@@ -9,6 +9,7 @@
 #include "shila/worker.h"
 
 #include "bpf/steer.h"
+#include "shila/core/datagram_cut.h"
 #include "shila/core/inbound.h"
 #include "shila/core/outbound.h"
 #include "shila/core/send_group.h"
@@ -35,6 +36,7 @@
 #define TRAIN_ALIGN	  6  /* so that the IP header behind the virtio_net_hdr is 16-byte aligned */
 #define TRAIN_SLOT_BYTES  (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + TRAIN_MAX_BYTES + 48)
 #define TRAINS_BYTES	  (16 * (size_t)TRAIN_SLOT_BYTES)
+#define PIECES_BYTES	  (2 * (size_t)TRAIN_MAX_BYTES)
 #define WARM_BYTES	  (64 * 1024) /* of queues, at the start */
 #define TELL_MS		  5  /* what flows saw is told in so long: nobody waits for it */
 #define PASSED_BATCH	  64 /* trains of another worker in a row */
@@ -115,6 +117,8 @@ struct worker {
 	struct worker_stats stats;
 	struct send_batch batch;
 	uint8_t *trains; /* TRAINS_BYTES */
+	uint8_t *pieces; /* PIECES_BYTES: datagrams of the batch that came as trains */
+	size_t pieces_used;
 };
 
 static bool take_orders(struct worker *w);
@@ -260,6 +264,13 @@ static void flush_batch(void *ctx, struct send_batch *b)
 	send_batch_reset(b);
 }
 
+/* All that lies in @trains and @pieces: the flush of a full batch leaves the last of them. */
+static void send_all(struct worker *w)
+{
+	flush_batch(w, &w->batch);
+	w->pieces_used = 0;
+}
+
 /* Which worker has the flow is a function of the ports: whoever got its train hands it there. */
 static bool pass_on(struct worker *w, const struct train *t)
 {
@@ -294,7 +305,7 @@ static void wake_others(struct worker *w)
 }
 
 /* Return: it is a datagram of an open flow. */
-static bool on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
+static bool on_tun_packet(struct worker *w, struct train *train, uint64_t now_ms)
 {
 	struct flow *f;
 	enum verdict v = outbound_train(&w->table, train, now_ms, &w->batch, &f);
@@ -305,6 +316,25 @@ static bool on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
 		tell_flow(w, f);
 	w->verdicts[v]++;
 	return f && !f->tcp;
+}
+
+/* Return: how many datagrams of open flows it was. */
+static unsigned int on_tun_train(struct worker *w, struct train *train, uint64_t now_ms)
+{
+	struct datagram_cut cut;
+	struct train one;
+	unsigned int n = 0;
+
+	if (!datagram_cut_begin(&cut, train))
+		return on_tun_packet(w, train, now_ms);
+	for (;;) {
+		if (w->pieces_used + datagram_cut_most(&cut) > PIECES_BYTES)
+			send_all(w);
+		if (!datagram_cut_next(&cut, w->pieces + w->pieces_used, &one))
+			return n;
+		w->pieces_used += (one.len + 15) & ~(size_t)15;
+		n += on_tun_packet(w, &one, now_ms);
+	}
 }
 
 /* Return: 1 a train was read, 0 nothing there, negative errno. */
@@ -371,7 +401,7 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 			datagrams += on_tun_train(w, &train, now_ms);
 		n++;
 	}
-	flush_batch(w, &w->batch);
+	send_all(w);
 	w->carried |= n;
 	flow_count(&w->stats.trains_out, n);
 	if (err < 0) {
@@ -639,7 +669,7 @@ static bool take_passed(struct worker *w, struct ring *ring, uint64_t now_ms)
 			.vnet = p->vnet, .pkt = p->bytes, .len = p->len, .tun = p->tun, .side = p->side,
 		};
 		on_tun_train(w, &train, now_ms);
-		flush_batch(w, &w->batch); /* the train lies in the ring */
+		send_all(w); /* the train lies in the ring */
 		ring_release(ring);
 		flow_count(&w->stats.trains_out, 1);
 	}
@@ -1003,7 +1033,8 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	w->batch.flush = flush_batch;
 	w->batch.ctx = w;
 	w->trains = malloc(TRAINS_BYTES);
-	err = w->trains ? 0 : -ENOMEM;
+	w->pieces = malloc(PIECES_BYTES);
+	err = w->trains && w->pieces ? 0 : -ENOMEM;
 	if (!err)
 		err = inbound_init(&w->in);
 	if (!err && cfg->peers)
@@ -1132,5 +1163,6 @@ void worker_free(struct worker *w)
 	for (unsigned int i = 0; i < WORKER_MAX; i++)
 		ring_fini(&w->passed[i]);
 	free(w->trains);
+	free(w->pieces);
 	free(w);
 }

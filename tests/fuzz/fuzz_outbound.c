@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "shila/core/datagram_cut.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/core/world.h"
 
 /*
  * One packet from a TUN: how(1) virtio_net_hdr(10) packet. The low bits of how name a flow; 0x80: put its
  * addresses and ports into the packet, and its length, so that it gets past the first checks. What is sent
- * parses again, is of that flow, fits the MTU and holds the payload of the packet.
+ * parses again, is of that flow, fits the MTU and holds the payload of the packet. A train of datagrams is cut first.
  */
 
 enum { FLOWS = 6 };
@@ -82,14 +83,51 @@ static size_t check_sent(const struct bytes *d, const struct flow *f, const uint
 	return r.left;
 }
 
+static void carry(struct train *t)
+{
+	struct ip_pkt ip;
+	struct tcp_hdr tcp;
+	struct flow *f;
+	size_t at = 0;
+	enum verdict v = outbound_train(&cli->table, t, 0, &cli->batch, &f);
+
+	end_flush(cli, &cli->batch);
+	MUST(!cli->bad_msgs);
+	MUST((v == VERDICT_PASS) == (cli->num_sent > 0));
+	if (v == VERDICT_PASS) {
+		MUST(f && !ip_parse(t->pkt, t->len, &ip));
+		if (f->tcp) {
+			MUST(!tcp_parse(t->pkt + ip.l4_off, t->len - ip.l4_off, &tcp));
+			at = ip.l4_off + tcp.hdr_len;
+		}
+		for (unsigned int i = 0; i < cli->num_sent; i++)
+			at += check_sent(&cli->sent[i], f, t->pkt + at, t->len - at);
+		MUST(at == t->len);
+	} else {
+		MUST(v == VERDICT_CONTROL || v == VERDICT_TUN_MALFORMED || v == VERDICT_TUN_CHECKSUM);
+	}
+	end_forget(cli);
+}
+
+static void send_all_of(struct datagram_cut *cut)
+{
+	uint32_t most = datagram_cut_most(cut);
+	uint8_t *mem = malloc(most);
+	struct train one;
+
+	while (datagram_cut_next(cut, mem, &one)) {
+		MUST(one.len <= most && one.vnet.gso_type == VNET_GSO_NONE);
+		carry(&one);
+	}
+	MUST(cut->ip_len + 8 + cut->at == cut->whole->len);
+	free(mem);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct train t = { .side = 1 };
-	struct flow *f, *target;
-	struct ip_pkt ip;
-	struct tcp_hdr tcp;
-	size_t at = 0;
-	enum verdict v;
+	struct datagram_cut cut;
+	struct flow *target;
 
 	if (!cli)
 		set_up();
@@ -101,23 +139,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	t.pkt = copy_of(data + 11, t.len);
 	if (data[0] & 0x80)
 		patch(t.pkt, t.len, &target->key);
-	v = outbound_train(&cli->table, &t, 0, &cli->batch, &f);
-	end_flush(cli, &cli->batch);
-	MUST(!cli->bad_msgs);
-	MUST((v == VERDICT_PASS) == (cli->num_sent > 0));
-	if (v == VERDICT_PASS) {
-		MUST(f && !ip_parse(t.pkt, t.len, &ip));
-		if (f->tcp) {
-			MUST(!tcp_parse(t.pkt + ip.l4_off, t.len - ip.l4_off, &tcp));
-			at = ip.l4_off + tcp.hdr_len;
-		}
-		for (unsigned int i = 0; i < cli->num_sent; i++)
-			at += check_sent(&cli->sent[i], f, t.pkt + at, t.len - at);
-		MUST(at == t.len);
-	} else {
-		MUST(v == VERDICT_CONTROL || v == VERDICT_TUN_MALFORMED || v == VERDICT_TUN_CHECKSUM);
-	}
-	end_forget(cli);
+	if (datagram_cut_begin(&cut, &t))
+		send_all_of(&cut);
+	else
+		carry(&t);
 	free(t.pkt);
 	return 0;
 }

@@ -143,6 +143,7 @@ OUTBOUND = {
     'tso4': b'\x80' + vnet(1, 1, 500) + large, 'tso6': b'\x81' + vnet(1, 4, 100) + large6, 'single': b'\x80' + vnet() + large,
     'ack': b'\x80' + vnet() + tcp4[:52], 'complete': b'\x80' + vnet(0) + tcp4, 'udp4': b'\x82' + vnet(0) + udp4,
     'udp6': b'\x83' + vnet(1) + udp6, 'parts': b'\x82' + vnet(0) + large, 'echo': b'\x84' + vnet(0) + echo, 'echo6': b'\x85' + vnet(0) + echo6,
+    'datagrams4': b'\x82' + vnet(1, 5, 64) + udp4, 'datagrams6': b'\x83' + vnet(1, 5, 3) + udp6,
     'no_flow': b'\x00' + vnet() + tcp4, 'tiny_segments': b'\x80' + vnet(1, 1, 1) + large[:1200],
 }
 for name, data in OUTBOUND.items():
