@@ -170,8 +170,7 @@ struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k)
 
 /*
  * What is known of a key on its way: it goes through four stages, each of which asks for the memory of the next. STEP keys
- * take a stage, and then the STEP before them the next one: so while memory is on its way there is work. Whether a key will be
- * found cannot be predicted: there is no branch for it.
+ * take a stage, and then the STEP before them the next one: so while memory is on its way there is work.
  */
 struct under_way {
 	struct words w;
@@ -201,6 +200,8 @@ static inline void to_place(const struct flow_index *x, struct under_way *u)
 
 static inline void to_slot(const struct flow_table *t, struct under_way *u)
 {
+	if (!u->at)
+		return;
 	u->at = slot_at(t, u->at);
 	prefetch(&t->slots[u->at]);
 	if (!u->w.whole)
@@ -216,12 +217,10 @@ static __attribute__((noinline)) struct flow *find_after_all(struct flow_table *
 static inline struct flow *to_flow(struct flow_table *t, const struct under_way *u, const struct flow_key *k)
 {
 	struct flow *f = &t->slots[u->at];
-	uint64_t other = (f->words[0] ^ u->w.w[0]) | (f->words[1] ^ u->w.w[1]);
 
-	if (__builtin_expect((other & -(uint64_t)!!u->at) || t->index.old_size, 0) ||
-	    (!u->w.whole && u->at && !is_key(f, &u->w, k)))
-		return find_after_all(t, &u->w, k);
-	return (struct flow *)((uintptr_t)f & -(uintptr_t)!!u->at);
+	if (!u->at && !t->index.old_size)
+		return NULL;
+	return __builtin_expect(u->at && is_key(f, &u->w, k), 1) ? f : find_after_all(t, &u->w, k);
 }
 
 void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, unsigned int n, struct flow **out)
