@@ -21,6 +21,74 @@ static uint32_t wanted_paths(const struct control *c, const struct config_route 
 	return route->subflows ? route->subflows : interfaces_of_side(c, side);
 }
 
+/* ---- by token ---- */
+
+#define TOKEN_BITS 6 /* chains of a table that is not empty */
+
+/* Servers choose their tokens, but not which of them share a chain. */
+static struct conn **token_chain(const struct control *c, struct mptcp_token token)
+{
+	return &c->by_token.chains[(token.v * (c->by_token.seed | 1)) >> (64 - c->by_token.bits)];
+}
+
+static void token_link(struct control *c, struct conn *n)
+{
+	struct conn **chain = token_chain(c, n->token);
+
+	n->token_next = *chain;
+	*chain = n;
+}
+
+static bool token_add(struct control *c, struct conn *n)
+{
+	struct conn **old = c->by_token.chains, **more, *at, *next;
+	unsigned int bits = c->by_token.bits;
+
+	if (!old || c->by_token.used >> bits) {
+		more = calloc(old ? 2ul << bits : 1ul << TOKEN_BITS, sizeof(struct conn *));
+		if (!more && !old)
+			return false; /* else the chains grow longer */
+		if (more) {
+			c->by_token.chains = more;
+			c->by_token.bits = old ? bits + 1 : TOKEN_BITS;
+			for (size_t i = 0; old && i < 1ul << bits; i++) {
+				for (at = old[i]; at; at = next) {
+					next = at->token_next;
+					token_link(c, at);
+				}
+			}
+			free(old);
+		}
+	}
+	token_link(c, n);
+	c->by_token.used++;
+	return true;
+}
+
+static void token_del(struct control *c, struct conn *n)
+{
+	struct conn **at = token_chain(c, n->token);
+
+	while (*at != n)
+		at = &(*at)->token_next;
+	*at = n->token_next;
+	c->by_token.used--;
+}
+
+struct conn *conn_after(const struct control *c, const struct conn *n)
+{
+	size_t i = n ? (size_t)(token_chain(c, n->token) - c->by_token.chains) + 1 : 0;
+
+	if (n && n->token_next)
+		return n->token_next;
+	for (; c->by_token.chains && i < 1ul << c->by_token.bits; i++)
+		if (c->by_token.chains[i])
+			return c->by_token.chains[i];
+	return NULL;
+}
+
+/* ---- life ---- */
+
 struct conn *conn_new(struct ctl_flow *f, const struct config_route *route)
 {
 	uint32_t room = f->kind == FLOW_MAIN || f->kind == FLOW_SUB ? wanted_paths(f->control, route, f->key.side) : 1;
@@ -29,7 +97,7 @@ struct conn *conn_new(struct ctl_flow *f, const struct config_route *route)
 	if (!n)
 		return NULL;
 	n->room = (uint8_t)room;
-	n->key.side = f->key.side;
+	n->side = f->key.side;
 	n->route = route;
 	n->peer = f->peer;
 	return n;
@@ -76,7 +144,7 @@ void conn_leave(struct ctl_flow *f)
 		return;
 	}
 	if (n->has_token)
-		HASH_DEL(f->control->conns, n);
+		token_del(f->control, n);
 	subflows_forget(f->control, n);
 	set_plan(n, NULL, 0);
 	free(n);
@@ -84,9 +152,10 @@ void conn_leave(struct ctl_flow *f)
 
 struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token token)
 {
-	struct conn *n, probe = { .key = { side, token.v } };
+	struct conn *n = c->by_token.chains ? *token_chain(c, token) : NULL;
 
-	HASH_FIND(hh, c->conns, &probe.key, sizeof(probe.key), n);
+	while (n && (n->side != side || n->token.v != token.v))
+		n = n->token_next;
 	return n;
 }
 
@@ -108,17 +177,16 @@ void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
 
 void conn_set_token(struct control *c, struct conn *n, struct mptcp_token token)
 {
-	struct conn *old = conn_by_token(c, (uint8_t)n->key.side, token);
+	struct conn *old = conn_by_token(c, n->side, token);
 
 	if (n->has_token || old == n)
 		return;
 	if (old) {
-		HASH_DEL(c->conns, old);
+		token_del(c, old);
 		old->has_token = false;
 	}
-	n->key.token = token.v;
-	HASH_ADD(hh, c->conns, key, sizeof(n->key), n);
-	n->has_token = n->hh.tbl != NULL;
+	n->token = token;
+	n->has_token = token_add(c, n);
 	if (!n->has_token)
 		control_no_memory(c); /* it stays without subflows */
 }

@@ -259,6 +259,7 @@ int control_new(const struct control_setup *setup, struct control **out)
 	c->start_ms = uv_now(c->loop);
 	c->next_probe = (uint32_t)control_random();
 	c->by_key.seed = control_random();
+	c->by_token.seed = control_random();
 	c->by_theirs = (struct name_index){ .seed = control_random(), .by_name = true };
 	faults_start(c);
 	flow_timers_start(c);
@@ -383,6 +384,7 @@ void control_free(struct control *c)
 	}
 	index_fini(&c->by_key);
 	index_fini(&c->by_theirs);
+	free(c->by_token.chains);
 	path_sets_free(c);
 	pool_free(c->pool);
 	admission_free(c);

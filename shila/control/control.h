@@ -186,104 +186,121 @@ struct planned {
 
 /* One MPTCP connection (or plain TCP connection, or DATAGRAM flow) at the client. */
 struct conn {
-	UT_hash_handle hh;
-	struct {
-		uint32_t side;
-		uint32_t token;
-	} key;
-	bool has_token; /* in the token table */
+	struct conn *token_next; /* in control->by_token */
 	const struct config_route *route;
 	struct peer *peer;
 	struct ctl_flow *flows;
-	unsigned int num_flows;
+	uint32_t num_flows;
+	struct mptcp_token token;
+	uint8_t side;
+	bool has_token; /* in the token table */
 	uint16_t mss;
 	struct managed *managed; /* NULL: the kernel decides about its subflows, or it has none */
 	uint8_t num_planned, room; /* for as many paths as it may ever have */
 	struct planned planned[];
 };
 
-/* A record belongs to one slot of one worker for good and is used by many flows in turn. */
+/*
+ * A record belongs to one slot of one worker for good and is used by many flows in turn. There is one for each flow, so what
+ * two kinds of flow, or two states, have no use for together shares its place.
+ */
 struct ctl_flow {
 	struct control *control;
-	unsigned int worker;
-	uint32_t slot;
-	struct ctl_flow *next_free;
 	struct wheel_timer timer;
+	uint32_t slot;
+	uint8_t worker;
 
-	uint8_t flow_start[0]; /* all from here is zero in a free record */
-	struct flow_key key;
-	bool in_theirs;
-	bool kept;	     /* has a record, over kept_path, */
-	bool path_kept;	     /* which is that of @tmpl */
-	uint32_t kept_path;
-	struct ctl_flow *conn_next;
-	struct flow_name mine, theirs;
-	enum flow_state state;
-	enum flow_kind kind;
-	bool server, tcp, installed;
+	uint8_t flow_start[0]; /* all from here is zero in a free record, but for next_free */
+	enum flow_state state : 8;
+	enum flow_kind kind : 8;
 	uint8_t tun, epoch;
 	uint8_t saw;
 	uint8_t counted; /* COUNTED_* */
-	struct {
-		struct ctl_flow *prev, *next;
-	} half[2];	 /* of peer->use.half, peer->as->use.half */
-	bool lingers;	 /* in control->lingering */
-	struct ctl_flow *linger_prev, *linger_next;
-	struct peer *peer;
-	bool expected;	     /* a join that was ordered: its SYN is to come */
-	bool given_up;	     /* we ended it */
-	bool socket_lost;    /* our kernel ended it, and the peer may not know */
-	bool backup;
-	bool stands_in;	     /* a join in the place of the main flow, which is gone */
-	bool was_open;
-	uint8_t address_id;  /* of a join that was ordered; 0: it was not, or by another daemon */
-	struct peer_path *path;	     /* client; NULL at the server */
-	struct ctl_flow *path_prev, *path_next; /* of path->on */
-	struct ctl_flow *wait_prev, *wait_next; /* of peer->waiting */
-	struct tmpl *tmpl;	     /* one reference: what the worker was told; parked: the last */
-	bool parked;		     /* the worker has no template */
-	uint64_t woken_ms;
-	unsigned int wake_tries, wake_next; /* server: paths that are still tried until the client is heard */
-	struct conn *conn;	     /* client */
-	struct mptcp_token token;    /* of the connection, at its server side */
-	bool has_token;
-	uint32_t isn;		     /* of the SYN, to tell a repeated one from a new one */
-	uint64_t created_ms, deadline_ms;
-	uint16_t born_ms;	     /* as the client's OPENs say; at the server, if it came since the start */
-	bool born_known;
-	unsigned int opens;	     /* OPENs sent; at the server: received */
-	uint64_t open_sent_us;
-	uint32_t rto_ms;
-	unsigned int path_changes;
-	unsigned int announce_left;  /* ALIVEs that may still announce a move */
-	bool announce_queued;	     /* in control->announcing */
-	struct ctl_flow *announce_prev, *announce_next;
-	unsigned int confirm_left;   /* ALIVEs until the server was heard, client */
-	struct held_packet *held; /* oldest first; TCP: its newest SYN alone */
 	uint8_t num_held;
-	bool first_sent; /* DATAGRAM: the OPEN carried the first */
-	uint32_t first_bytes; /* DATAGRAM: payload of what the OPEN carried */
-	bool invited;	 /* the server's packets made us open it; nothing waits for it here */
-
-	/* server */
-	struct ip_addr client;	     /* inner source as the client has it */
-	bool pooled;		     /* key.remote is of the pool */
-	unsigned int reply_fd;	     /* index of the socket that was addressed */
-	bool accepted, confirmed;    /* an ACCEPT was sent; the client was heard since */
-	bool challenged;	     /* our kernel was shown the SYN of an OPEN with the same 4-tuple */
-	uint32_t challenge_isn;	     /* of that */
-	bool lost;		     /* our kernel took that for a new connection: it has not this one */
-	bool refused;		     /* by our kernel, and the client is still to hear of it */
-	uint8_t refused_why;	     /* enum frame_reason */
-	unsigned int answers;	     /* ACCEPTs and REJECTs sent: at most one an OPEN */
-	uint32_t credit;	     /* bytes of its first OPEN that the answer left over */
-	struct synack *synack;	     /* NULL: not there yet, or nobody will ask for it again */
-	struct {
-		struct datagram_group *group; /* NULL: none */
-		struct ctl_flow *prev, *next;
-	} *in_group; /* DATAGRAM: [2], see datagrams.c */
-
+	uint8_t refused_why; /* enum frame_reason */
+	bool server : 1;
+	bool tcp : 1;
+	bool installed : 1;
+	bool in_theirs : 1;
+	bool kept : 1;		 /* has a record, over kept_path, */
+	bool path_kept : 1;	 /* which is that of @tmpl */
+	bool lingers : 1;	 /* in control->lingering */
+	bool parked : 1;	 /* the worker has no template */
+	bool has_token : 1;
+	bool born_known : 1;
+	bool announce_queued : 1; /* in control->announcing */
+	bool first_sent : 1;	 /* DATAGRAM: the OPEN carried the first */
+	bool invited : 1;	 /* the server's packets made us open it; nothing waits for it here */
+	bool pooled : 1;	 /* key.remote is of the pool */
+	bool accepted : 1;	 /* an ACCEPT was sent; */
+	bool confirmed : 1;	 /* the client was heard since */
+	bool challenged : 1;	 /* our kernel was shown the SYN of an OPEN with the same 4-tuple */
+	bool lost : 1;		 /* our kernel took that for a new connection: it has not this one */
+	bool refused : 1;	 /* by our kernel, and the client is still to hear of it */
+	bool expected : 1;	 /* a join that was ordered: its SYN is to come */
+	bool given_up : 1;	 /* we ended it */
+	bool socket_lost : 1;	 /* our kernel ended it, and the peer may not know */
+	bool backup : 1;
+	bool stands_in : 1;	 /* a join in the place of the main flow, which is gone */
+	bool was_open : 1;
+	uint8_t address_id;	 /* of a join that was ordered; 0: it was not, or by another daemon */
+	uint8_t announce_left;	 /* ALIVEs that may still announce a move */
+	uint8_t confirm_left;	 /* ALIVEs until the server was heard, client */
+	uint8_t wake_tries;	 /* server: paths that are still tried until the client is heard */
+	uint16_t born_ms;	 /* as the client's OPENs say; at the server, if it came since the start */
+	struct flow_key key;
+	struct flow_name mine, theirs;
+	uint32_t kept_path;
+	struct mptcp_token token; /* of the connection */
+	uint32_t isn;		 /* of the SYN, to tell a repeated one from a new one */
+	uint32_t first_bytes;	 /* DATAGRAM: payload of what the OPEN carried */
+	uint32_t opens;		 /* OPENs sent; at the server: received */
+	uint32_t path_changes;
+	uint32_t wake_next;
+	union {
+		struct ctl_flow *conn_next;
+		struct ctl_flow *next_free; /* in a free record */
+	};
+	union {
+		struct {
+			struct ctl_flow *prev, *next;
+		} half[2];  /* half-open: of peer->use.half, peer->as->use.half */
+		struct {
+			struct ctl_flow *wait_prev, *wait_next; /* FLOW_WAITING: of peer->waiting */
+		};
+		struct {
+			struct ctl_flow *linger_prev, *linger_next; /* FLOW_LINGER */
+		};
+	};
+	struct peer *peer;
+	struct peer_path *path;	 /* client; NULL at the server */
+	struct tmpl *tmpl;	 /* one reference: what the worker was told; parked: the last */
+	struct conn *conn;	 /* client; NULL at the server */
+	struct ctl_flow *announce_prev, *announce_next;
+	struct held_packet *held; /* oldest first; TCP: its newest SYN alone */
+	uint64_t woken_ms;
+	uint64_t created_ms;
 	struct move_probe *move; /* or NULL, see moves.c */
+	union {
+		struct { /* client */
+			struct ctl_flow *path_prev, *path_next; /* of path->on */
+			uint64_t open_sent_us;
+			uint64_t deadline_ms;
+			uint32_t rto_ms;
+		};
+		struct { /* server */
+			struct synack *synack; /* NULL: not there yet, or nobody will ask for it again */
+			struct {
+				struct datagram_group *group; /* NULL: none */
+				struct ctl_flow *prev, *next;
+			} *in_group; /* DATAGRAM: [2], see datagrams.c */
+			uint32_t challenge_isn; /* of the SYN that our kernel was shown */
+			uint32_t answers;	/* ACCEPTs and REJECTs sent: at most one an OPEN */
+			uint32_t credit;	/* bytes of its first OPEN that the answer left over */
+			uint8_t reply_fd;	/* index of the socket that was addressed */
+			struct ip_addr client;	/* inner source as the client has it */
+		};
+	};
 };
 
 /* Of our kernel, as an ACCEPT carries it. */
@@ -424,7 +441,12 @@ struct control {
 	} ended[ENDED_NAMES]; /* server: whose late OPENs open nothing; the oldest is overwritten */
 	unsigned int next_ended;
 	struct move_probe *by_probe;
-	struct conn *conns; /* by token */
+	struct {
+		struct conn **chains; /* NULL: there was none yet */
+		unsigned int bits;    /* of their number */
+		uint32_t used;
+		uint64_t seed;
+	} by_token; /* connections */
 	struct {
 		struct managed *all; /* by our kernel's token */
 		struct wheel timers;
@@ -619,6 +641,8 @@ void conn_leave(struct ctl_flow *f); /* the last one frees it */
 struct conn *conn_by_token(struct control *c, uint8_t side, struct mptcp_token token);
 /* From the options of the SYN/ACK; before that reaches the kernel, because a join may follow at once. */
 void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len);
+/* conn_after() - Connections with a token, one after the other, from NULL on; NULL: that was all. */
+struct conn *conn_after(const struct control *c, const struct conn *n);
 void conn_set_token(struct control *c, struct conn *n, struct mptcp_token token);
 int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* -ENOENT: there is no path; -ENOMEM */
 /* conn_resume() - Its plan is gone: room for as many paths as it may have, each chosen when a join comes. */

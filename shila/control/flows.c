@@ -268,6 +268,15 @@ bool flow_may_log(struct control *c)
 
 /* ---- state ---- */
 
+static void leave_lingering(struct ctl_flow *f)
+{
+	if (!f->lingers)
+		return;
+	f->lingers = false;
+	f->control->num_lingering[f->worker]--;
+	DL_DELETE2(f->control->lingering[f->worker], f, linger_prev, linger_next);
+}
+
 bool flow_step(struct ctl_flow *f, enum flow_event ev)
 {
 	enum flow_state next = flow_state_next(f->state, ev);
@@ -281,6 +290,8 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 		DL_DELETE2(f->peer->waiting, f, wait_prev, wait_next);
 	else if (next != f->state && next == FLOW_WAITING)
 		DL_APPEND2(f->peer->waiting, f, wait_prev, wait_next);
+	if (next != FLOW_LINGER)
+		leave_lingering(f); /* before it is in another list */
 	if (next != f->state)
 		log_debug("%s: %s > %s", flow_str(f, text), flow_state_str(f->state), flow_state_str(next));
 	if (next == FLOW_OPEN && f->state < FLOW_OPEN)
@@ -318,7 +329,7 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 		.slow = true,
 		.server = f->server,
 		.unheard = f->server && !f->confirmed,
-		.credit = f->credit,
+		.credit = f->server ? f->credit : 0,
 		.epoch = f->epoch,
 		.tun = f->tun,
 		.hot = flow_kept_hot(f),
@@ -358,15 +369,6 @@ int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
 	f->path_kept = false;
 	flow_keep(f);
 	return 0;
-}
-
-static void leave_lingering(struct ctl_flow *f)
-{
-	if (!f->lingers)
-		return;
-	f->lingers = false;
-	f->control->num_lingering[f->worker]--;
-	DL_DELETE2(f->control->lingering[f->worker], f, linger_prev, linger_next);
 }
 
 static void linger(struct ctl_flow *f)
@@ -607,8 +609,10 @@ void flow_free(struct ctl_flow *f)
 		}
 	flow_drop_held(f);
 	flow_keep_no_more(f);
-	datagrams_remove(f);
-	offering_forget_synack(f);
+	if (f->server) {
+		datagrams_remove(f);
+		offering_forget_synack(f);
+	}
 	index_remove(&c->by_key, f);
 	if (f->in_theirs)
 		index_remove(&c->by_theirs, f);

@@ -91,7 +91,7 @@ static struct store_flow flow_record(const struct ctl_flow *f)
 		.token = f->token,
 		.isn = f->isn,
 		.created_ms = f->created_ms,
-		.client = f->client,
+		.client = f->server ? f->client : (struct ip_addr){ 0 },
 	};
 }
 

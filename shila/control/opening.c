@@ -362,7 +362,7 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 	}
 	conn_add(conn, f);
 	if (kind == FLOW_SUB) {
-		f->token.v = conn->key.token;
+		f->token = conn->token;
 		f->has_token = true;
 		c->n.subflows++;
 	} else if (kind == FLOW_DATAGRAM) {

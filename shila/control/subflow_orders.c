@@ -16,7 +16,7 @@
 
 static struct mptcp_pm *pm_of(struct managed *m)
 {
-	return &m->control->s.pm[m->conn->key.side];
+	return &m->control->s.pm[m->conn->side];
 }
 
 static const struct control_tun *pick_tun(struct managed *m, uint8_t family_len, uint8_t *index, struct ip_addr *address)
@@ -31,7 +31,7 @@ static const struct control_tun *pick_tun(struct managed *m, uint8_t family_len,
 
 		while (a < tun->num_addresses && tun->addresses[a].len != family_len)
 			a++;
-		if (tun->side != m->conn->key.side || a == tun->num_addresses)
+		if (tun->side != m->conn->side || a == tun->num_addresses)
 			continue;
 		for (const struct ctl_flow *f = m->conn->flows; f; f = f->conn_next)
 			used += f->tun == t && subflow_is_there(f);
@@ -108,7 +108,7 @@ static struct ctl_flow *expect(struct managed *m, struct peer_path *pp, const st
 	f->backup = m->conn->route->backup && !f->stands_in;
 	limits_count(f);
 	conn_add(m->conn, f);
-	f->token.v = m->conn->key.token;
+	f->token = m->conn->token;
 	f->has_token = true;
 	flow_use_path(f, pp);
 	flow_timer(f, EXPECT_MS);

@@ -83,7 +83,7 @@ static struct managed *by_token(struct control *c, uint8_t side, uint32_t token)
 static void learn_token(struct managed *m, uint32_t token)
 {
 	struct control *c = m->control;
-	struct managed *old = by_token(c, (uint8_t)m->conn->key.side, token);
+	struct managed *old = by_token(c, m->conn->side, token);
 
 	if (old == m)
 		return;
@@ -94,7 +94,7 @@ static void learn_token(struct managed *m, uint32_t token)
 	}
 	if (m->has_token)
 		HASH_DEL(c->subflows.all, m);
-	m->key.side = m->conn->key.side;
+	m->key.side = m->conn->side;
 	m->key.token = token;
 	HASH_ADD(hh, c->subflows.all, key, sizeof(m->key), m);
 	m->has_token = m->hh.tbl != NULL;
@@ -477,8 +477,9 @@ static void look_at_all(struct control *c, uint8_t side)
 	struct conn *n, *next;
 	struct managed *m;
 
-	HASH_ITER(hh, c->conns, n, next) {
-		m = n->key.side == side ? manage(c, n) : NULL;
+	for (n = conn_after(c, NULL); n; n = next) {
+		next = conn_after(c, n);
+		m = n->side == side ? manage(c, n) : NULL;
 		if (m)
 			soon(m, control_random() % RESUMED_MS);
 	}
@@ -521,8 +522,9 @@ static void resume(struct control *c, uint8_t side)
 	struct conn *n, *next;
 	struct managed *m;
 
-	HASH_ITER(hh, c->conns, n, next) {
-		m = n->key.side == side ? manage(c, n) : NULL;
+	for (n = conn_after(c, NULL); n; n = next) {
+		next = conn_after(c, n);
+		m = n->side == side ? manage(c, n) : NULL;
 		if (!m)
 			continue;
 		for (struct ctl_flow *f = n->flows; f; f = f->conn_next)

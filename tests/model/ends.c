@@ -305,7 +305,7 @@ static bool end_clean(int n, char *why, size_t len)
 	if (c->by_key.used)
 		return true; /* DATAGRAM flows */
 	ZERO("by_theirs", c->by_theirs.used);
-	ZERO("conns", HASH_COUNT(c->conns));
+	ZERO("conns", c->by_token.used);
 	ZERO("pool addresses in use", pool_used(c->pool));
 	ZERO("moves_probed", HASH_COUNT(c->by_probe));
 	for (struct peer *p = c->peers; p; p = p->hh.next) {
