@@ -14,7 +14,7 @@ void announcing_forget(struct ctl_flow *f)
 {
 	if (!f->announce_queued)
 		return;
-	DL_DELETE2(f->control->announcing, f, announce_prev, announce_next);
+	FLOW_LIST_DEL(f->control->announcing, f, announce);
 	f->announce_queued = false;
 }
 
@@ -23,7 +23,7 @@ static void on_announcer(uv_timer_t *t)
 	struct control *c = t->data;
 
 	for (unsigned int i = 0; i < BURST && c->announcing; i++) {
-		struct ctl_flow *f = c->announcing;
+		struct ctl_flow *f = flow_of(c, c->announcing);
 
 		announcing_forget(f);
 		flow_send_alive(f);
@@ -48,7 +48,7 @@ void announcing_alive(struct ctl_flow *f)
 		flow_send_alive(f);
 		return;
 	}
-	DL_APPEND2(c->announcing, f, announce_prev, announce_next);
+	FLOW_LIST_ADD(c->announcing, f, announce);
 	f->announce_queued = true;
 	if (!uv_is_active((uv_handle_t *)&c->announcer))
 		uv_timer_start(&c->announcer, on_announcer, 1, 0);

@@ -98,8 +98,7 @@ struct conn *conn_new(struct ctl_flow *f, const struct config_route *route)
 		return NULL;
 	n->room = (uint8_t)room;
 	n->side = f->key.side;
-	n->route = route;
-	n->peer = f->peer;
+	n->route = (uint16_t)(route - f->control->cfg->routes);
 	return n;
 }
 
@@ -107,8 +106,7 @@ void conn_add(struct conn *n, struct ctl_flow *f)
 {
 	f->conn = n;
 	f->conn_next = n->flows;
-	n->flows = f;
-	n->num_flows++;
+	n->flows = flow_ref(f);
 }
 
 /* In place of the plan before. */
@@ -128,18 +126,20 @@ static void set_plan(struct conn *n, struct peer_path *const *paths, unsigned in
 
 void conn_leave(struct ctl_flow *f)
 {
-	struct conn *n = f->conn;
+	struct conn *n = flow_conn(f);
+	struct ctl_flow *o;
 
 	if (!n)
 		return;
-	for (struct ctl_flow **at = &n->flows; *at; at = &(*at)->conn_next) {
-		if (*at == f) {
-			*at = f->conn_next;
-			break;
-		}
-	}
+	if (n->flows == flow_ref(f))
+		n->flows = f->conn_next;
+	else
+		CONN_FOREACH(f->control, n, o)
+			if (o->conn_next == flow_ref(f))
+				o->conn_next = f->conn_next;
 	f->conn = NULL;
-	if (--n->num_flows) {
+	f->conn_next = 0;
+	if (n->flows) {
 		subflows_left(n, f);
 		return;
 	}
@@ -165,7 +165,7 @@ void conn_learn_token(struct ctl_flow *f, const uint8_t *opts, size_t len)
 	struct control *c = f->control;
 	struct tcp_options o;
 
-	if (f->kind != FLOW_MAIN || !f->conn || f->conn->has_token || tcp_options_parse(opts, len, &o) < 0)
+	if (f->kind != FLOW_MAIN || !flow_conn(f) || f->conn->has_token || tcp_options_parse(opts, len, &o) < 0)
 		return;
 	if (o.mptcp != MPTCP_CAPABLE || !o.has_sender_key)
 		return; /* the server fell back to plain TCP */
@@ -229,14 +229,15 @@ int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f)
 {
 	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
 	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
+	const struct config_route *route = conn_route(c, n);
 	struct path_choice_params params = {
 		.k = f->kind == FLOW_MAIN ? n->room : 1,
-		.share = n->route->paths.share,
-		.metric = (enum path_metric)n->route->paths.metric,
+		.share = route->paths.share,
+		.metric = (enum path_metric)route->paths.metric,
 	};
 	struct peer_path *chosen[PATH_CHOICE_MAX_K];
 	struct path_choice choice;
-	size_t count = peer_candidates(c, n->peer, control_policy(c, n->route), cand, pps, PATH_CHOICE_MAX_PATHS);
+	size_t count = peer_candidates(c, f->peer, control_policy(c, route), cand, pps, PATH_CHOICE_MAX_PATHS);
 
 	int err = count ? path_choice_plan(cand, count, &params, &choice) : -ENOENT;
 
@@ -276,32 +277,35 @@ void conn_plan_also(const struct control *c, struct conn *n, struct peer_path *p
 		n->mss = path_mss(c, pp);
 }
 
-bool conn_uses_path(const struct conn *n, const struct peer_path *pp)
+bool conn_uses_path(const struct control *c, const struct conn *n, const struct peer_path *pp)
 {
-	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+	const struct ctl_flow *f;
+
+	CONN_FOREACH(c, n, f)
 		if (f->path == pp && flow_counts(f))
 			return true;
 	return false;
 }
 
-unsigned int conn_live_flows(const struct conn *n)
+unsigned int conn_live_flows(const struct control *c, const struct conn *n)
 {
+	const struct ctl_flow *f;
 	unsigned int live = 0;
 
-	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+	CONN_FOREACH(c, n, f)
 		live += flow_counts(f);
 	return live;
 }
 
 /* The planned path that no flow of the connection has yet; dead ones last. NULL: all are taken. */
-struct peer_path *conn_next_path(const struct conn *n)
+struct peer_path *conn_next_path(const struct control *c, const struct conn *n)
 {
 	struct peer_path *dead = NULL;
 
 	for (unsigned int i = 0; i < n->num_planned; i++) {
 		struct peer_path *pp = n->planned[i].path;
 
-		if (!pp || conn_uses_path(n, pp))
+		if (!pp || conn_uses_path(c, n, pp))
 			continue;
 		if (pp->state != PATH_STATE_DOWN)
 			return pp;
@@ -316,7 +320,8 @@ struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven)
 	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
 	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
 	const struct path *used[PATH_CHOICE_MAX_K];
-	const struct config_route *route = f->conn->route;
+	const struct config_route *route = conn_route(f->control, f->conn);
+	const struct ctl_flow *o;
 	size_t count, kept = 0, num_used = 0;
 	struct path_choice_params params = {
 		.k = 1, .share = route->paths.share, .metric = (enum path_metric)route->paths.metric,
@@ -327,13 +332,13 @@ struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven)
 	for (size_t k = 0; k < count; k++) {
 		bool bad = pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT;
 
-		if (pps[k] == f->path || (proven ? bad : conn_uses_path(f->conn, pps[k])))
+		if (pps[k] == f->path || (proven ? bad : conn_uses_path(f->control, f->conn, pps[k])))
 			continue;
 		cand[kept] = cand[k];
 		pps[kept++] = pps[k];
 	}
-	for (struct ctl_flow *o = f->conn->flows; o && num_used < PATH_CHOICE_MAX_K; o = o->conn_next)
-		if (o != f && o->path && o->path->state != PATH_STATE_DOWN)
+	CONN_FOREACH(f->control, f->conn, o)
+		if (num_used < PATH_CHOICE_MAX_K && o != f && o->path && o->path->state != PATH_STATE_DOWN)
 			used[num_used++] = o->path->path;
 	i = path_choice_one(cand, kept, used, num_used, &params, true);
 	return i < 0 ? NULL : pps[i];

@@ -165,9 +165,7 @@ static int make_worker(struct control *c, unsigned int i)
 		wc.tuns[t].fd = c->s.tun_fds[t][i];
 		wc.tuns[t].side = c->s.tuns[t].side;
 	}
-	c->slots[i] = calloc(c->cfg->limits.flows + 1, sizeof(*c->slots[i]));
-	c->next_slot[i] = 1;
-	if (!c->slots[i])
+	if (!records_init(c, i))
 		return -ENOMEM;
 	return worker_new(&wc, &c->workers[i]);
 }
@@ -377,11 +375,7 @@ void control_free(struct control *c)
 {
 	if (!c)
 		return;
-	for (unsigned int w = 0; w < c->s.num_workers; w++) {
-		for (uint32_t i = 1; c->slots[w] && i < c->next_slot[w]; i++)
-			free(c->slots[w][i]);
-		free(c->slots[w]);
-	}
+	records_fini(c);
 	index_fini(&c->by_key);
 	index_fini(&c->by_theirs);
 	free(c->by_token.chains);

@@ -16,7 +16,8 @@
  *     subflows.c  our path manager: which subflows a connection has
  *     subflow_orders.c  telling the kernel
  *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
- *     flows.c     flow records, their slots in the workers, state, timers, the end
+ *     flows.c     flows: their slots in the workers, state, timers, the end
+ *     records.c   where their records are, and lists of them
  *     index.c     flows by what they are called
  *     moves.c     paths of running flows: death, renewal, following the other side
  *     announcing.c  telling the other side of it
@@ -99,7 +100,7 @@ struct peer_path {
 	uint64_t probe_sent_us;
 	uint64_t next_probe_us;
 	uint64_t heard_us;	  /* last answer or frame on it */
-	struct ctl_flow *on;	  /* flows that use it; there are `flows` of them */
+	uint32_t on;		  /* flows that use it; there are `flows` of them */
 	bool move_again;	  /* a worker was too busy to take the move of a flow */
 	struct planned *planners; /* connections that plan to */
 };
@@ -110,7 +111,7 @@ enum peer_state { PEER_UNKNOWN, PEER_UP, PEER_SILENT };
 struct usage {
 	uint32_t flows;	    /* that do not linger */
 	uint32_t half_open; /* they opened, and were not heard since */
-	struct ctl_flow *half; /* these flows, oldest first */
+	uint32_t half;	    /* these flows, oldest first */
 	uint32_t addresses; /* of the pool */
 	uint32_t opens;	    /* in the second opens_s */
 	uint64_t opens_s;
@@ -141,7 +142,7 @@ struct peer {
 	unsigned int num_workers; /* 0: not known yet */
 	uint16_t worker_ports[FRAME_MAX_WORKERS];
 	struct path_set *set; /* NULL: a client whose paths were never asked for */
-	struct ctl_flow *waiting; /* flows in FLOW_WAITING */
+	uint32_t waiting; /* flows in FLOW_WAITING */
 	struct peer *next_of_set;
 	struct peer_path *paths;
 	uint32_t flows; /* all */
@@ -187,17 +188,25 @@ struct planned {
 /* One MPTCP connection (or plain TCP connection, or DATAGRAM flow) at the client. */
 struct conn {
 	struct conn *token_next; /* in control->by_token */
-	const struct config_route *route;
-	struct peer *peer;
-	struct ctl_flow *flows;
-	uint32_t num_flows;
+	struct managed *managed; /* NULL: the kernel decides about its subflows, or it has none */
+	uint32_t flows; /* the first one; there is always one, and all go to the same peer */
 	struct mptcp_token token;
+	uint16_t route; /* of the configuration */
+	uint16_t mss;
 	uint8_t side;
 	bool has_token; /* in the token table */
-	uint16_t mss;
-	struct managed *managed; /* NULL: the kernel decides about its subflows, or it has none */
 	uint8_t num_planned, room; /* for as many paths as it may ever have */
 	struct planned planned[];
+};
+
+/* A flow is named by worker and slot, 0: none. A list of flows is the name of the first one. */
+#define FLOW_SLOT_BITS 20
+#define FLOW_REF_BITS  23
+
+_Static_assert(FLOW_ID_INDEX_BITS <= FLOW_SLOT_BITS && CONFIG_MAX_WORKERS <= 1 << (FLOW_REF_BITS - FLOW_SLOT_BITS), "names every flow");
+
+struct flow_link {
+	uint32_t prev, next;
 };
 
 /*
@@ -248,52 +257,48 @@ struct ctl_flow {
 	uint8_t confirm_left;	 /* ALIVEs until the server was heard, client */
 	uint8_t wake_tries;	 /* server: paths that are still tried until the client is heard */
 	uint16_t born_ms;	 /* as the client's OPENs say; at the server, if it came since the start */
+	uint16_t first_bytes;	 /* DATAGRAM: payload of what the OPEN carried */
+	uint16_t path_changes;	 /* at most as many as fit */
+	uint16_t wake_next;
 	struct flow_key key;
 	struct flow_name mine, theirs;
 	uint32_t kept_path;
 	struct mptcp_token token; /* of the connection */
-	uint32_t isn;		 /* of the SYN, to tell a repeated one from a new one */
-	uint32_t first_bytes;	 /* DATAGRAM: payload of what the OPEN carried */
-	uint32_t opens;		 /* OPENs sent; at the server: received */
-	uint32_t path_changes;
-	uint32_t wake_next;
 	union {
-		struct ctl_flow *conn_next;
-		struct ctl_flow *next_free; /* in a free record */
+		uint32_t isn;	    /* of the SYN, to tell a repeated one from a new one */
+		uint32_t next_free; /* slot, in a free record */
 	};
+	uint32_t opens;		 /* OPENs sent; at the server: received */
+	struct flow_link announce;
 	union {
-		struct {
-			struct ctl_flow *prev, *next;
-		} half[2];  /* half-open: of peer->use.half, peer->as->use.half */
-		struct {
-			struct ctl_flow *wait_prev, *wait_next; /* FLOW_WAITING: of peer->waiting */
-		};
-		struct {
-			struct ctl_flow *linger_prev, *linger_next; /* FLOW_LINGER */
-		};
+		struct flow_link half[2];      /* half-open: of peer->use.half, peer->as->use.half */
+		struct flow_link wait;	       /* FLOW_WAITING: of peer->waiting */
+		struct flow_link linger;       /* FLOW_LINGER */
 	};
 	struct peer *peer;
 	struct peer_path *path;	 /* client; NULL at the server */
 	struct tmpl *tmpl;	 /* one reference: what the worker was told; parked: the last */
-	struct conn *conn;	 /* client; NULL at the server */
-	struct ctl_flow *announce_prev, *announce_next;
 	struct held_packet *held; /* oldest first; TCP: its newest SYN alone */
 	uint64_t woken_ms;
 	uint64_t created_ms;
 	struct move_probe *move; /* or NULL, see moves.c */
 	union {
 		struct { /* client */
-			struct ctl_flow *path_prev, *path_next; /* of path->on */
+			struct conn *conn; /* see flow_conn() */
 			uint64_t open_sent_us;
 			uint64_t deadline_ms;
+			struct flow_link on; /* of path->on */
+			uint32_t conn_next;
 			uint32_t rto_ms;
 		};
 		struct { /* server */
-			struct synack *synack; /* NULL: not there yet, or nobody will ask for it again */
-			struct {
-				struct datagram_group *group; /* NULL: none */
-				struct ctl_flow *prev, *next;
-			} *in_group; /* DATAGRAM: [2], see datagrams.c */
+			union {
+				struct synack *synack; /* TCP; NULL: not there yet, or nobody will ask for it again */
+				struct {
+					struct datagram_group *group; /* NULL: none */
+					struct ctl_flow *prev, *next;
+				} *in_group; /* DATAGRAM: [2], see datagrams.c */
+			};
 			uint32_t challenge_isn; /* of the SYN that our kernel was shown */
 			uint32_t answers;	/* ACCEPTs and REJECTs sent: at most one an OPEN */
 			uint32_t credit;	/* bytes of its first OPEN that the answer left over */
@@ -302,6 +307,8 @@ struct ctl_flow {
 		};
 	};
 };
+
+_Static_assert(sizeof(struct ctl_flow) <= 256 && offsetof(struct conn, planned) <= 32, "100 000 flows in 88 MiB, with all else");
 
 /* Of our kernel, as an ACCEPT carries it. */
 struct synack {
@@ -411,7 +418,7 @@ struct control {
 	uv_timer_t timers_uv;
 	uint64_t timers_at;  /* when that expires, UINT64_MAX: it is not set */
 	uv_timer_t announcer;
-	struct ctl_flow *announcing; /* flows whose ALIVE is to go out */
+	uint32_t announcing; /* flows whose ALIVE is to go out */
 	uint64_t announced_ms;
 	unsigned int announced; /* in that millisecond */
 	uint64_t flow_log_s;
@@ -428,10 +435,10 @@ struct control {
 		void *ctx;
 		uv_timer_t poll;
 	} stop;
-	struct ctl_flow **slots[CONFIG_MAX_WORKERS]; /* [worker][slot] */
-	struct ctl_flow *free_head[CONFIG_MAX_WORKERS], *free_tail[CONFIG_MAX_WORKERS];
+	struct ctl_flow **records[CONFIG_MAX_WORKERS]; /* chunks, see records.c */
+	uint32_t free_head[CONFIG_MAX_WORKERS], free_tail[CONFIG_MAX_WORKERS]; /* slots; 0: none */
 	uint32_t next_slot[CONFIG_MAX_WORKERS], flows_used[CONFIG_MAX_WORKERS];
-	struct ctl_flow *lingering[CONFIG_MAX_WORKERS]; /* oldest first */
+	uint32_t lingering[CONFIG_MAX_WORKERS]; /* oldest first */
 	uint32_t num_lingering[CONFIG_MAX_WORKERS], flows_peak;
 	struct name_index by_key, by_theirs;
 	struct ended_flow {
@@ -522,6 +529,43 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* ---- records.c ---- */
+#define RECORDS_CHUNK 64 /* records that are allocated together */
+
+bool records_init(struct control *c, unsigned int worker); /* false: no memory */
+void records_fini(struct control *c);
+/* record_new() - Take the record of a slot into use for the first time; NULL: no memory. */
+struct ctl_flow *record_new(struct control *c, unsigned int worker, uint32_t slot);
+struct ctl_flow *record_take(struct control *c, unsigned int worker); /* a free one, or a new one */
+void record_give(struct control *c, struct ctl_flow *f);
+
+/* flow_record() - Of any slot up to limits.flows. NULL: it has none; one without flow is FLOW_NONE. */
+static inline struct ctl_flow *flow_record(const struct control *c, unsigned int worker, uint32_t slot)
+{
+	struct ctl_flow *chunk = c->records[worker][slot / RECORDS_CHUNK];
+
+	return chunk ? &chunk[slot % RECORDS_CHUNK] : NULL;
+}
+
+static inline uint32_t flow_ref(const struct ctl_flow *f)
+{
+	return (uint32_t)f->worker << FLOW_SLOT_BITS | f->slot;
+}
+
+static inline struct ctl_flow *flow_of(const struct control *c, uint32_t ref)
+{
+	return ref ? flow_record(c, ref >> FLOW_SLOT_BITS, ref & ((1u << FLOW_SLOT_BITS) - 1)) : NULL;
+}
+
+void flow_list_add(uint32_t *list, struct ctl_flow *f, size_t at); /* behind the last one */
+void flow_list_del(uint32_t *list, struct ctl_flow *f, size_t at);
+
+#define FLOW_LIST_ADD(list, f, link) flow_list_add(&(list), f, offsetof(struct ctl_flow, link))
+#define FLOW_LIST_DEL(list, f, link) flow_list_del(&(list), f, offsetof(struct ctl_flow, link))
+/* @f may leave the list meanwhile. */
+#define FLOW_LIST_FOREACH(c, list, f, nxt, link)                                                       \
+	for ((f) = flow_of(c, list); (f) && ((nxt) = flow_of(c, (f)->link.next), true); (f) = (nxt))
+
 /* ---- control.c ---- */
 int control_fd(const struct control *c, unsigned int socket);
 uint16_t control_port(const struct control *c, unsigned int socket);
@@ -579,6 +623,10 @@ struct ctl_flow *flow_by_theirs(struct control *c, const struct scion_addr *peer
 void flow_set_theirs(struct ctl_flow *f, const struct flow_name *name);
 /* Applies an event; a refused one is logged (debug) and returns false. */
 bool flow_step(struct ctl_flow *f, enum flow_event ev);
+static inline void flow_changed_path(struct ctl_flow *f)
+{
+	f->path_changes += f->path_changes < UINT16_MAX;
+}
 /* Puts the flow into its worker, slow, with its template. */
 int flow_install(struct ctl_flow *f, struct tmpl *t);
 /* Writes a packet of the peer to the TUN, with our addresses; false: it is not one of this flow. */
@@ -635,6 +683,24 @@ void held_checksum(struct held_packet *h); /* complete, as datagrams carry it */
 void opening_timer(struct ctl_flow *f);
 
 /* ---- conns.c ---- */
+/* flow_conn() - NULL at the server. */
+static inline struct conn *flow_conn(const struct ctl_flow *f)
+{
+	return f->server ? NULL : f->conn;
+}
+
+static inline const struct config_route *conn_route(const struct control *c, const struct conn *n)
+{
+	return &c->cfg->routes[n->route];
+}
+
+static inline struct peer *conn_peer(const struct control *c, const struct conn *n)
+{
+	return flow_of(c, n->flows)->peer;
+}
+
+#define CONN_FOREACH(c, n, f) for ((f) = flow_of(c, (n)->flows); (f); (f) = flow_of(c, (f)->conn_next))
+
 struct conn *conn_new(struct ctl_flow *f, const struct config_route *route);
 void conn_add(struct conn *n, struct ctl_flow *f);
 void conn_leave(struct ctl_flow *f); /* the last one frees it */
@@ -649,12 +715,12 @@ int conn_plan(struct control *c, struct conn *n, const struct ctl_flow *f); /* -
 void conn_resume(struct conn *n);
 /* conn_has_hole() - A planned path is gone, or was never chosen: conn_other_path() fills it. */
 bool conn_has_hole(const struct conn *n);
-bool conn_uses_path(const struct conn *n, const struct peer_path *pp);
-unsigned int conn_live_flows(const struct conn *n);
+bool conn_uses_path(const struct control *c, const struct conn *n, const struct peer_path *pp);
+unsigned int conn_live_flows(const struct control *c, const struct conn *n);
 /* conn_plan_also() - @pp is in the plan from now on, if there is room. */
 void conn_plan_also(const struct control *c, struct conn *n, struct peer_path *pp);
 /* The planned path that no flow has yet, dead ones last; NULL: all are taken. */
-struct peer_path *conn_next_path(const struct conn *n);
+struct peer_path *conn_next_path(const struct control *c, const struct conn *n);
 /* @proven: only paths that are not suspect or down; else any that the connection does not use. */
 struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven);
 void conn_forget_path(struct peer_path *pp);

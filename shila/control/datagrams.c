@@ -106,6 +106,8 @@ void datagrams_remove(struct ctl_flow *f)
 {
 	struct control *c = f->control;
 
+	if (f->tcp)
+		return;
 	for (int any = 0; f->in_group && any < 2; any++) {
 		struct datagram_group *g = f->in_group[any].group;
 

@@ -181,7 +181,7 @@ static void on_unknown(struct control *c, const struct arrival *a, struct rd *r)
 	}
 	c->n.unknowns_rx++;
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
-		f = u.scion_flow_id < c->next_slot[w] ? c->slots[w][u.scion_flow_id] : NULL;
+		f = u.scion_flow_id < c->next_slot[w] ? flow_record(c, w, u.scion_flow_id) : NULL;
 		if (!f || !f->theirs.id || f->theirs.id != u.addressed.id || f->theirs.tag != u.addressed.tag ||
 		    !scion_addr_eq(&f->peer->addr, &a->peer) || f->worker != a->socket)
 			continue;

@@ -8,53 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- records and slots ---- */
-
-static struct ctl_flow *record_new(struct control *c, unsigned int w, uint32_t slot)
-{
-	struct ctl_flow *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return NULL;
-	f->worker = w;
-	f->slot = slot;
-	f->control = c;
-	c->slots[w][slot] = f;
-	return f;
-}
-
-static struct ctl_flow *record_take(struct control *c, unsigned int w)
-{
-	struct ctl_flow *f = c->free_head[w];
-
-	/* First in, first out, so that a slot rests as long as possible before it is used again. */
-	if (c->next_slot[w] <= c->cfg->limits.flows && (!f || c->next_slot[w] < 1024)) {
-		f = record_new(c, w, c->next_slot[w]);
-		c->next_slot[w] += !!f;
-		return f;
-	}
-	if (!f)
-		return NULL;
-	c->free_head[w] = f->next_free;
-	if (!c->free_head[w])
-		c->free_tail[w] = NULL;
-	f->next_free = NULL;
-	return f;
-}
-
-static void record_give(struct control *c, struct ctl_flow *f)
-{
-	unsigned int w = f->worker;
-
-	/* Everything but the record itself (slot, timer) starts from zero again. */
-	memset(&f->flow_start, 0, sizeof(*f) - offsetof(struct ctl_flow, flow_start));
-	f->next_free = NULL;
-	if (c->free_tail[w])
-		c->free_tail[w]->next_free = f;
-	else
-		c->free_head[w] = f;
-	c->free_tail[w] = f;
-}
+/* ---- life ---- */
 
 /* The unused part of an address must be zero. */
 static void clean_key(struct flow_key *out, const struct flow_key *key)
@@ -96,14 +50,14 @@ void flow_make_room(struct control *c, uint16_t port_a, uint16_t port_b)
 	unsigned int w = control_worker_of(c, port_a, port_b);
 
 	if (c->flows_used[w] >= c->cfg->limits.flows && c->lingering[w])
-		flow_free(c->lingering[w]);
+		flow_free(flow_of(c, c->lingering[w]));
 }
 
 bool flow_forget_lingering(struct control *c)
 {
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		if (c->lingering[w]) {
-			flow_free(c->lingering[w]);
+			flow_free(flow_of(c, c->lingering[w]));
 			return true;
 		}
 	}
@@ -138,7 +92,10 @@ struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s)
 	unsigned int w = s->worker;
 	struct ctl_flow *f;
 
-	if (s->slot > c->cfg->limits.flows || c->slots[w][s->slot] || flow_by_key(c, &s->key))
+	if (s->slot > c->cfg->limits.flows || flow_by_key(c, &s->key))
+		return NULL;
+	f = flow_record(c, w, s->slot);
+	if (f && f->slot)
 		return NULL;
 	f = record_new(c, w, s->slot);
 	if (!f)
@@ -164,13 +121,16 @@ struct ctl_flow *flow_resume(struct control *c, const struct store_flow *s)
 void flow_slots_resumed(struct control *c, unsigned int w)
 {
 	for (uint32_t i = 1; i < c->next_slot[w]; i++) {
-		struct ctl_flow *f = c->slots[w][i] ? c->slots[w][i] : record_new(c, w, i);
+		struct ctl_flow *f = flow_record(c, w, i);
+
+		if (!f || !f->slot)
+			f = record_new(c, w, i);
 
 		if (!f) { /* no memory: what is above cannot be reached */
 			log_error("no memory for flow records");
 			return;
 		}
-		if (f->state == FLOW_NONE && !f->next_free && f != c->free_tail[w])
+		if (f->state == FLOW_NONE && !f->next_free && i != c->free_tail[w])
 			record_give(c, f);
 	}
 }
@@ -190,7 +150,7 @@ struct ctl_flow *flow_by_name(struct control *c, const struct flow_name *mine)
 	uint32_t slot = FLOW_ID_INDEX(mine->id);
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
-		struct ctl_flow *f = slot && slot < c->next_slot[w] ? c->slots[w][slot] : NULL;
+		struct ctl_flow *f = slot && slot < c->next_slot[w] ? flow_record(c, w, slot) : NULL;
 
 		if (f && f->state != FLOW_NONE && f->mine.id == mine->id && f->mine.tag == mine->tag)
 			return f;
@@ -237,9 +197,12 @@ struct ctl_flow *flow_after(struct control *c, const struct ctl_flow *f)
 	uint32_t slot = f ? f->slot + 1 : 1;
 
 	for (unsigned int w = f ? f->worker : 0; w < c->s.num_workers; w++, slot = 1)
-		for (; slot < c->next_slot[w]; slot++)
-			if (c->slots[w][slot] && c->slots[w][slot]->state != FLOW_NONE)
-				return c->slots[w][slot];
+		for (; slot < c->next_slot[w]; slot++) {
+			struct ctl_flow *next = flow_record(c, w, slot);
+
+			if (next && next->state != FLOW_NONE)
+				return next;
+		}
 	return NULL;
 }
 
@@ -274,7 +237,7 @@ static void leave_lingering(struct ctl_flow *f)
 		return;
 	f->lingers = false;
 	f->control->num_lingering[f->worker]--;
-	DL_DELETE2(f->control->lingering[f->worker], f, linger_prev, linger_next);
+	FLOW_LIST_DEL(f->control->lingering[f->worker], f, linger);
 }
 
 bool flow_step(struct ctl_flow *f, enum flow_event ev)
@@ -287,9 +250,9 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 		return false;
 	}
 	if (next != f->state && f->state == FLOW_WAITING)
-		DL_DELETE2(f->peer->waiting, f, wait_prev, wait_next);
+		FLOW_LIST_DEL(f->peer->waiting, f, wait);
 	else if (next != f->state && next == FLOW_WAITING)
-		DL_APPEND2(f->peer->waiting, f, wait_prev, wait_next);
+		FLOW_LIST_ADD(f->peer->waiting, f, wait);
 	if (next != FLOW_LINGER)
 		leave_lingering(f); /* before it is in another list */
 	if (next != f->state)
@@ -377,7 +340,7 @@ static void linger(struct ctl_flow *f)
 	f->announce_left = 0;
 	f->lingers = true;
 	f->control->num_lingering[f->worker]++;
-	DL_APPEND2(f->control->lingering[f->worker], f, linger_prev, linger_next);
+	FLOW_LIST_ADD(f->control->lingering[f->worker], f, linger);
 	flow_timer(f, f->control->cfg->limits.linger_s * 1000ull);
 }
 
@@ -619,7 +582,7 @@ void flow_free(struct ctl_flow *f)
 	if (f->pooled)
 		limits_pool_put(c, f->peer, &f->key.remote);
 	if (f->state == FLOW_WAITING)
-		DL_DELETE2(f->peer->waiting, f, wait_prev, wait_next);
+		FLOW_LIST_DEL(f->peer->waiting, f, wait);
 	leave_lingering(f);
 	limits_uncount(f);
 	flow_use_path(f, NULL);

@@ -10,21 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_BITS   20
-#define FLOW_BITS   23
+#define FLOW_BITS   FLOW_REF_BITS
 #define FLOW_MASK   ((1u << FLOW_BITS) - 1)
 #define LEAST	    64u /* entries of an index that is not empty */
 
-_Static_assert(FLOW_ID_INDEX_BITS <= SLOT_BITS && CONFIG_MAX_WORKERS <= 1 << (FLOW_BITS - SLOT_BITS), "an entry names every flow");
-
 static uint32_t entry_of(const struct ctl_flow *f, uint32_t hash)
 {
-	return f->worker << SLOT_BITS | f->slot | hash >> FLOW_BITS << FLOW_BITS;
+	return flow_ref(f) | hash >> FLOW_BITS << FLOW_BITS;
 }
 
-static struct ctl_flow *flow_of(const struct control *c, uint32_t entry)
+static struct ctl_flow *flow_in(const struct control *c, uint32_t entry)
 {
-	return c->slots[(entry & FLOW_MASK) >> SLOT_BITS][entry & ((1u << SLOT_BITS) - 1)];
+	return flow_of(c, entry & FLOW_MASK);
 }
 
 static uint32_t hash_of(const struct name_index *x, const struct ctl_flow *f)
@@ -53,7 +50,7 @@ static bool grow(const struct control *c, struct name_index *x)
 	bigger.mask = size - 1;
 	for (uint32_t i = 0; x->entries && i <= x->mask; i++)
 		if (x->entries[i])
-			put(&bigger, x->entries[i], hash_of(x, flow_of(c, x->entries[i])));
+			put(&bigger, x->entries[i], hash_of(x, flow_in(c, x->entries[i])));
 	free(x->entries);
 	*x = bigger;
 	return true;
@@ -81,7 +78,7 @@ void index_remove(struct name_index *x, const struct ctl_flow *f)
 	}
 	/* What follows and may stand here does: then nothing stands behind a gap. */
 	for (uint32_t at = (hole + 1) & x->mask; x->entries[at]; at = (at + 1) & x->mask) {
-		uint32_t home = hash_of(x, flow_of(f->control, x->entries[at])) & x->mask;
+		uint32_t home = hash_of(x, flow_in(f->control, x->entries[at])) & x->mask;
 
 		if (((at - home) & x->mask) < ((at - hole) & x->mask))
 			continue;
@@ -103,7 +100,7 @@ struct ctl_flow *index_next(const struct control *c, const struct name_index *x,
 			return NULL;
 		++*at;
 		if (entry >> FLOW_BITS == hash >> FLOW_BITS)
-			return flow_of(c, entry);
+			return flow_in(c, entry);
 	}
 }
 

@@ -67,7 +67,7 @@ void path_set_keep_no_more(struct path_set *s)
 
 /* ---- flows ---- */
 
-static struct store_flow flow_record(const struct ctl_flow *f)
+static struct store_flow store_record_of(const struct ctl_flow *f)
 {
 	return (struct store_flow){
 		.worker = (uint8_t)f->worker,
@@ -84,7 +84,7 @@ static struct store_flow flow_record(const struct ctl_flow *f)
 		.tun = f->tun,
 		.saw = f->saw,
 		.peer_port = f->tmpl ? f->tmpl->peer_port : f->peer->contact_port,
-		.mss = f->conn ? f->conn->mss : 0,
+		.mss = flow_conn(f) ? f->conn->mss : 0,
 		.path_changes = (uint16_t)f->path_changes,
 		.peer = f->peer->kept - 1,
 		.path = f->kept_path,
@@ -116,7 +116,7 @@ void flow_keep(struct ctl_flow *f)
 		return; /* no room: the store counts it */
 	if (!same_path)
 		f->kept_path = f->tmpl ? store_path_put(store, f->tmpl->path, false) : STORE_NONE;
-	r = flow_record(f);
+	r = store_record_of(f);
 	if (store_flow_put(store, &r)) {
 		f->kept = true;
 		f->path_kept = f->kept_path != STORE_NONE; /* else there may be room the next time */

@@ -128,10 +128,12 @@ bool limits_forget_half_open(struct control *c, const struct scion_addr *addr, e
 {
 	const struct peer *p = peer_find(c, addr);
 	const struct as_use *as = as_find(c, addr->ia);
-	struct ctl_flow *oldest = limit == VERDICT_LIMIT_HALF_OPEN    ? (p ? p->use.half : NULL) :
-				  limit == VERDICT_LIMIT_AS_HALF_OPEN || limit == VERDICT_LIMIT_AS_PEERS ?
-									(as ? as->use.half : NULL) :
-									NULL;
+	struct ctl_flow *oldest = NULL;
+
+	if (limit == VERDICT_LIMIT_HALF_OPEN)
+		oldest = p ? flow_of(c, p->use.half) : NULL;
+	else if (limit == VERDICT_LIMIT_AS_HALF_OPEN || limit == VERDICT_LIMIT_AS_PEERS)
+		oldest = as ? flow_of(c, as->use.half) : NULL;
 
 	if (!oldest || control_now_ms(c) - oldest->created_ms < HALF_OPEN_MIN_MS)
 		return false;
@@ -248,9 +250,9 @@ static void set_counted(struct ctl_flow *f, uint8_t now)
 		u->flows += !!(now & COUNTED_FLOW) - !!(before & COUNTED_FLOW);
 		u->half_open += !!(now & COUNTED_HALF_OPEN) - !!(before & COUNTED_HALF_OPEN);
 		if (now & ~before & COUNTED_HALF_OPEN)
-			DL_APPEND2(u->half, f, half[i].prev, half[i].next);
+			FLOW_LIST_ADD(u->half, f, half[i]);
 		else if (before & ~now & COUNTED_HALF_OPEN)
-			DL_DELETE2(u->half, f, half[i].prev, half[i].next);
+			FLOW_LIST_DEL(u->half, f, half[i]);
 	}
 	f->peer->opening += !!(now & COUNTED_OPENING) - !!(before & COUNTED_OPENING);
 	f->counted = now;

@@ -19,7 +19,7 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 	if (old == pp)
 		return;
 	if (old) {
-		DL_DELETE2(old->on, f, path_prev, path_next);
+		FLOW_LIST_DEL(old->on, f, on);
 		/* If it is gone, the next tick frees it: callers may be walking over it. */
 		if (!--old->flows && old->gone)
 			probing_wake(f->control);
@@ -27,7 +27,7 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 	f->path = pp;
 	if (!pp)
 		return;
-	DL_APPEND2(pp->on, f, path_prev, path_next);
+	FLOW_LIST_ADD(pp->on, f, on);
 	if (!pp->flows++)
 		probing_wake(f->control);
 }
@@ -49,7 +49,7 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 		return;
 	}
 	flow_use_path(f, pp);
-	f->path_changes++;
+	flow_changed_path(f);
 	event_flow(EVENT_FLOW_MOVED, f);
 	if (++f->control->n.moves % MOVES_PER_KICK == 0)
 		control_kick(f->control);
@@ -64,10 +64,10 @@ void moves_path_died(struct peer_path *pp)
 {
 	struct ctl_flow *f, *next;
 
-	DL_FOREACH_SAFE2(pp->on, f, next, path_next) {
+	FLOW_LIST_FOREACH(pp->peer->control, pp->on, f, next, on) {
 		struct peer_path *to;
 
-		if (f->state < FLOW_OPEN || !f->conn)
+		if (f->state < FLOW_OPEN || !flow_conn(f))
 			continue;
 		to = conn_other_path(f, true);
 		if (to)
@@ -95,17 +95,18 @@ void moves_stranded(struct control *c)
 static bool better_on(const struct ctl_flow *f, const struct peer_path *pp)
 {
 	bool crowded = false, taken = false;
+	const struct ctl_flow *o;
 
-	if (!f->conn || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
-	    !path_policy_allows(control_policy(f->control, f->conn->route), pp->path))
+	if (!flow_conn(f) || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
+	    !path_policy_allows(control_policy(f->control, conn_route(f->control, f->conn)), pp->path))
 		return false;
 	if (f->path->state == PATH_STATE_DOWN)
 		return true;
-	for (struct ctl_flow *o = f->conn->flows; o; o = o->conn_next) {
+	CONN_FOREACH(f->control, f->conn, o) {
 		if (o == f || !o->path)
 			continue;
-		taken |= path_shared_links(o->path->path, pp->path) >= f->conn->route->paths.share;
-		crowded |= path_shared_links(o->path->path, f->path->path) >= f->conn->route->paths.share;
+		taken |= path_shared_links(o->path->path, pp->path) >= conn_route(f->control, f->conn)->paths.share;
+		crowded |= path_shared_links(o->path->path, f->path->path) >= conn_route(f->control, f->conn)->paths.share;
 	}
 	return crowded && !taken;
 }
@@ -117,7 +118,7 @@ void moves_path_up(struct peer_path *pp)
 
 	for (struct peer_path *other = pp->peer->paths; other; other = other->next)
 		if (other != pp)
-			DL_FOREACH_SAFE2(other->on, f, next, path_next)
+			FLOW_LIST_FOREACH(pp->peer->control, other->on, f, next, on)
 				if (better_on(f, pp))
 					move(f, pp);
 }
@@ -128,7 +129,7 @@ void moves_path_renewed(struct control *c, struct peer_path *pp)
 {
 	struct ctl_flow *f, *next;
 
-	DL_FOREACH_SAFE2(pp->on, f, next, path_next) {
+	FLOW_LIST_FOREACH(pp->peer->control, pp->on, f, next, on) {
 		struct tmpl *t;
 
 		if (!f->tmpl || f->state < FLOW_OPENING)
@@ -197,13 +198,13 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 		f->epoch = before; /* the worker asks again */
 		return;
 	}
-	if (f->conn && moved)
+	if (flow_conn(f) && moved)
 		flow_use_path(f, own_path(f, t->path)); /* watched from here on as if it were its own choice */
 	if (!moved) {
 		f->control->n.renewals++;
 		return;
 	}
-	f->path_changes++;
+	flow_changed_path(f);
 	event_flow(EVENT_FLOW_FOLLOWED, f);
 	f->control->n.followed++;
 	if (flow_may_log(f->control))

@@ -84,8 +84,8 @@ static void send_accept(struct ctl_flow *f)
 	struct frame_accept acc = {
 		.from = f->mine,
 		.worker_port = c->s.worker_ports[f->worker],
-		.body = f->synack ? f->synack->thin : NULL,
-		.body_len = f->synack ? f->synack->len : 0,
+		.body = f->tcp && f->synack ? f->synack->thin : NULL,
+		.body_len = f->tcp && f->synack ? f->synack->len : 0,
 	};
 	uint8_t frame[256];
 	int len = frame_build_accept(frame, sizeof(frame), &f->theirs, f->epoch, &acc);
@@ -354,7 +354,7 @@ static struct ctl_flow *make_flow(struct control *c, const struct arrival *a, co
 	f->peer = peer;
 	limits_count(f);
 	if (!f->tcp)
-		f->first_bytes = flow_payload(o->body, o->body_len);
+		f->first_bytes = (uint16_t)flow_payload(o->body, o->body_len);
 	flow_set_theirs(f, &o->from);
 	/* Frames of this flow leave from the port of its worker, whichever was addressed. */
 	t = control_reply_tmpl(c, a, c->s.worker_ports[f->worker], o->path_mtu);
@@ -577,6 +577,8 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 
 void offering_forget_synack(struct ctl_flow *f)
 {
+	if (!f->tcp)
+		return;
 	free(f->synack);
 	f->synack = NULL;
 }
@@ -597,7 +599,7 @@ void offering_confirmed(struct ctl_flow *f)
 	}
 	if (f->tcp && flow_counter(&worker_flow_stats(f->control->workers[f->worker], f->slot)->rx_segments))
 		offering_forget_synack(f); /* what the client's kernel sent acknowledges it */
-	else if (f->synack && f->synack->len && f->accepted && f->state == FLOW_OPEN)
+	else if (f->tcp && f->synack && f->synack->len && f->accepted && f->state == FLOW_OPEN)
 		send_data(f, f->synack->thin, f->synack->len); /* came after the bare ACCEPT */
 	if (f->state == FLOW_OPEN || f->state == FLOW_CLOSING)
 		parking_rest(f);

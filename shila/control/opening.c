@@ -99,7 +99,7 @@ static void send_open(struct ctl_flow *f)
 		.path_mtu = f->path->path->mtu_bytes,
 		.born_ms = (uint16_t)f->created_ms,
 		.src = f->key.local,
-		.dst = f->conn->route->as,
+		.dst = conn_route(f->control, f->conn)->as,
 		.src_port = f->key.local_port,
 		.dst_port = f->key.remote_port,
 	};
@@ -127,7 +127,7 @@ static void send_open(struct ctl_flow *f)
 		if (len)
 			memcpy(body, f->held->bytes, (size_t)len);
 		f->first_sent = len > 0;
-		f->first_bytes = flow_payload(body, (size_t)len);
+		f->first_bytes = (uint16_t)flow_payload(body, (size_t)len);
 	}
 	if (len >= 0) {
 		o.body = body;
@@ -182,7 +182,7 @@ void opening_start(struct ctl_flow *f)
 	struct conn *n = f->conn;
 
 	if (f->kind == FLOW_SUB) {
-		struct peer_path *pp = f->path ? f->path : conn_next_path(n);
+		struct peer_path *pp = f->path ? f->path : conn_next_path(c, n);
 
 		flow_use_path(f, !pp && conn_has_hole(n) ? conn_other_path(f, false) : pp);
 		if (!f->path) {
@@ -201,7 +201,7 @@ void opening_start(struct ctl_flow *f)
 			flow_refuse(f, VERDICT_NO_PATH, INET_UNREACH_HOST, "no SCION path to the peer");
 			return;
 		}
-		flow_use_path(f, conn_next_path(n));
+		flow_use_path(f, conn_next_path(c, n));
 	}
 	f->rto_ms = first_rto(f->path);
 	send_open(f);
@@ -232,7 +232,7 @@ void opening_paths_known(struct peer *p)
 {
 	struct ctl_flow *f, *next;
 
-	DL_FOREACH_SAFE2(p->waiting, f, next, wait_next) {
+	FLOW_LIST_FOREACH(p->control, p->waiting, f, next, wait) {
 		if (p->set->num_paths)
 			opening_start(f);
 		else if (!p->set->err)
@@ -248,7 +248,7 @@ static void try_other_path(struct ctl_flow *f)
 
 	if (pp) {
 		flow_use_path(f, pp);
-		f->path_changes++;
+		flow_changed_path(f);
 	}
 }
 
@@ -349,7 +349,7 @@ static void open_new(struct control *c, const struct up_msg *m, const struct flo
 	f->kind = kind;
 	f->isn = isn;
 	f->tun = m->tun;
-	f->peer = conn ? conn->peer : route_peer(c, route);
+	f->peer = conn ? conn_peer(c, conn) : route_peer(c, route);
 	limits_count(f);
 	f->deadline_ms = f->created_ms + c->cfg->contact.open_deadline_ms;
 	f->rto_ms = OPEN_RTO_UNKNOWN_MS;
@@ -390,7 +390,7 @@ void opening_related(struct control *c, const struct ctl_flow *parent, const str
 	struct ctl_flow *f;
 	struct conn *conn;
 
-	if (!parent->conn)
+	if (!flow_conn(parent))
 		return;
 	f = flow_new(c, key, key->local_port, key->remote_port);
 	if (!f)
@@ -401,7 +401,7 @@ void opening_related(struct control *c, const struct ctl_flow *parent, const str
 	f->peer = parent->peer;
 	limits_count(f);
 	f->deadline_ms = f->created_ms + c->cfg->contact.open_deadline_ms;
-	conn = conn_new(f, parent->conn->route);
+	conn = conn_new(f, conn_route(c, parent->conn));
 	if (!conn) {
 		flow_free(f);
 		return;
@@ -436,7 +436,7 @@ static void open_tcp(struct control *c, const struct up_msg *m, const struct flo
 			packet_reset(c, m, MPTCP_RST_ERROR);
 			return;
 		}
-		if (conn_live_flows(conn) >= conn->num_planned || (!conn_next_path(conn) && !conn_has_hole(conn))) {
+		if (conn_live_flows(c, conn) >= conn->num_planned || (!conn_next_path(c, conn) && !conn_has_hole(conn))) {
 			log_debug("surplus join (token %08x): RST", o.token.v);
 			packet_reset(c, m, MPTCP_RST_RESOURCES);
 			return;
@@ -561,7 +561,7 @@ void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffi
 	int len;
 
 	memcpy(opts, t->opts, t->opts_len);
-	if (f->conn)
+	if (flow_conn(f))
 		tcp_options_clamp_mss(opts, t->opts_len, f->conn->mss);
 	conn_learn_token(f, opts, t->opts_len);
 	len = inet_build_tcp(c->packet, sizeof(c->packet), &b);

@@ -130,9 +130,9 @@ static struct peer_path *client_path(struct ctl_flow *f)
 	struct peer_path *pp;
 
 	for (pp = f->peer->paths; pp; pp = pp->next)
-		if (path_same(pp->path, f->tmpl->path) && usable(pp) && !conn_uses_path(f->conn, pp))
+		if (path_same(pp->path, f->tmpl->path) && usable(pp) && !conn_uses_path(f->control, f->conn, pp))
 			return pp;
-	pp = conn_next_path(f->conn);
+	pp = conn_next_path(f->control, f->conn);
 	if (pp && usable(pp))
 		return pp;
 	pp = conn_other_path(f, true);
@@ -141,7 +141,7 @@ static struct peer_path *client_path(struct ctl_flow *f)
 
 static bool wake_client(struct ctl_flow *f)
 {
-	struct peer_path *pp = f->conn ? client_path(f) : NULL;
+	struct peer_path *pp = flow_conn(f) ? client_path(f) : NULL;
 	bool same = pp && path_same(pp->path, f->tmpl->path);
 	struct tmpl *t = pp ? flow_tmpl(f, pp->path, f->worker, f->tmpl->peer_port) : NULL;
 
@@ -155,7 +155,8 @@ static bool wake_client(struct ctl_flow *f)
 		return false;
 	}
 	flow_use_path(f, pp);
-	f->path_changes += !same;
+	if (!same)
+		flow_changed_path(f);
 	return true;
 }
 
@@ -194,7 +195,8 @@ static bool wake_server(struct ctl_flow *f)
 		f->epoch -= !same;
 		return false;
 	}
-	f->path_changes += !same;
+	if (!same)
+		flow_changed_path(f);
 	return true;
 }
 

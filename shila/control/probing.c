@@ -129,12 +129,12 @@ static uint64_t timeout_us(const struct peer_path *pp)
 /* DATA that came on the path since the probe was sent is as good as an answer. */
 static bool heard_since(struct control *c, const struct peer_path *pp, uint64_t since_us)
 {
-	const struct ctl_flow *f;
+	const struct ctl_flow *f, *next;
 	uint64_t now_us = control_now_us(), age_ms = (now_us - since_us) / 1000, now_ms = uv_now(c->loop);
 
 	if (pp->heard_us >= since_us)
 		return true;
-	DL_FOREACH2(pp->on, f, path_next) {
+	FLOW_LIST_FOREACH(c, pp->on, f, next, on) {
 		uint64_t rx_ms;
 
 		if (f->state < FLOW_OPEN)

@@ -90,7 +90,7 @@ json_t *report_next_flow(struct control *c, struct rpc_cursor *at)
 {
 	for (; at->at[0] < c->s.num_workers; at->at[0]++, at->at[1] = 0) {
 		while (at->at[1] < c->next_slot[at->at[0]]) {
-			const struct ctl_flow *f = c->slots[at->at[0]][at->at[1]++];
+			const struct ctl_flow *f = flow_record(c, (unsigned int)at->at[0], (uint32_t)at->at[1]++);
 
 			if (f && f->state != FLOW_NONE)
 				return flow_json(c, f);

@@ -23,6 +23,7 @@ static const struct control_tun *pick_tun(struct managed *m, uint8_t family_len,
 {
 	struct control *c = m->control;
 	const struct control_tun *best = NULL;
+	const struct ctl_flow *f;
 	unsigned int best_used = 0;
 
 	for (unsigned int t = 0; t < c->s.num_tuns; t++) {
@@ -33,7 +34,7 @@ static const struct control_tun *pick_tun(struct managed *m, uint8_t family_len,
 			a++;
 		if (tun->side != m->conn->side || a == tun->num_addresses)
 			continue;
-		for (const struct ctl_flow *f = m->conn->flows; f; f = f->conn_next)
+		CONN_FOREACH(c, m->conn, f)
 			used += f->tun == t && subflow_is_there(f);
 		if (best && used >= best_used)
 			continue;
@@ -45,9 +46,11 @@ static const struct control_tun *pick_tun(struct managed *m, uint8_t family_len,
 	return best;
 }
 
-static bool id_in_use(const struct conn *n, uint8_t id)
+static bool id_in_use(const struct control *c, const struct conn *n, uint8_t id)
 {
-	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+	const struct ctl_flow *f;
+
+	CONN_FOREACH(c, n, f)
 		if (f->kind == FLOW_SUB && f->state < FLOW_LINGER && (f->address_id == id || !f->address_id))
 			return true;
 	return false;
@@ -62,7 +65,7 @@ static uint8_t next_id(struct managed *m)
 	m->ids_used |= m->last_id == UINT8_MAX;
 	m->last_id = m->last_id == UINT8_MAX ? 1 : (uint8_t)(m->last_id + 1);
 	s.id = m->last_id;
-	if (m->ids_used && !id_in_use(m->conn, s.id))
+	if (m->ids_used && !id_in_use(m->control, m->conn, s.id))
 		mptcp_pm_do(pm_of(m), MPTCP_PM_REMOVE, &s, why);
 	return s.id;
 }
@@ -79,9 +82,11 @@ static void say_refused(struct control *c, const struct ctl_flow *f, int err, co
 	c->subflows.said_refused |= err == -EPERM || err == -EACCES;
 }
 
-static bool has_main(const struct conn *n)
+static bool has_main(const struct control *c, const struct conn *n)
 {
-	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+	const struct ctl_flow *f;
+
+	CONN_FOREACH(c, n, f)
 		if (subflow_is_there(f) && subflow_is_main(f))
 			return true;
 	return false;
@@ -91,11 +96,11 @@ static bool has_main(const struct conn *n)
 static struct ctl_flow *expect(struct managed *m, struct peer_path *pp, const struct flow_key *key, uint8_t tun)
 {
 	struct control *c = m->control;
-	const struct ctl_flow *oldest = c->lingering[control_worker_of(c, key->local_port, key->remote_port)];
+	const struct ctl_flow *oldest = flow_of(c, c->lingering[control_worker_of(c, key->local_port, key->remote_port)]);
 	struct ctl_flow *f;
 
 	/* Not in the place of what may be the last flow of this connection. */
-	if (!oldest || oldest->conn != m->conn)
+	if (!oldest || flow_conn(oldest) != m->conn)
 		flow_make_room(c, key->local_port, key->remote_port);
 	f = flow_new(c, key, key->local_port, key->remote_port);
 	if (!f)
@@ -103,9 +108,9 @@ static struct ctl_flow *expect(struct managed *m, struct peer_path *pp, const st
 	f->kind = FLOW_SUB;
 	f->expected = true;
 	f->tun = tun;
-	f->peer = m->conn->peer;
-	f->stands_in = !has_main(m->conn);
-	f->backup = m->conn->route->backup && !f->stands_in;
+	f->peer = conn_peer(c, m->conn);
+	f->stands_in = !has_main(c, m->conn);
+	f->backup = conn_route(c, m->conn)->backup && !f->stands_in;
 	limits_count(f);
 	conn_add(m->conn, f);
 	f->token = m->conn->token;
@@ -136,12 +141,14 @@ static int order(struct managed *m, struct ctl_flow *f, int ifindex)
 }
 
 /* Where the connection goes to: all its flows name the same. */
-static const struct ctl_flow *any_flow(const struct conn *n)
+static const struct ctl_flow *any_flow(const struct control *c, const struct conn *n)
 {
-	for (const struct ctl_flow *f = n->flows; f; f = f->conn_next)
+	const struct ctl_flow *f;
+
+	CONN_FOREACH(c, n, f)
 		if (f->kind == FLOW_MAIN)
 			return f;
-	return n->flows;
+	return flow_of(c, n->flows);
 }
 
 static bool may_create(struct control *c)
@@ -159,7 +166,7 @@ static bool may_create(struct control *c)
 static int create(struct managed *m, struct peer_path *pp)
 {
 	struct control *c = m->control;
-	const struct ctl_flow *like = any_flow(m->conn);
+	const struct ctl_flow *like = any_flow(m->control, m->conn);
 	struct flow_key key = {
 		.side = like->key.side, .proto = INET_PROTO_TCP, .remote = like->key.remote, .remote_port = like->key.remote_port,
 	};

@@ -106,10 +106,11 @@ static void learn_token(struct managed *m, uint32_t token)
 static void ask_token(struct managed *m)
 {
 	struct control *c = m->control;
+	struct ctl_flow *f;
 	uint32_t token;
 
-	for (struct ctl_flow *f = m->conn->flows; f && !m->has_token; f = f->conn_next)
-		if ((f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
+	CONN_FOREACH(c, m->conn, f)
+		if (!m->has_token && (f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
 		    !sock_diag_mptcp(&c->s.diag[f->key.side], &f->key.local, f->key.local_port, &f->key.remote,
 				     f->key.remote_port, &token))
 			learn_token(m, token);
@@ -127,23 +128,24 @@ static bool is_dead(const struct ctl_flow *f)
 	return f->path && f->path->state == PATH_STATE_DOWN;
 }
 
-static struct path_choice_params params_of(const struct conn *n)
+static struct path_choice_params params_of(const struct managed *m)
 {
-	return (struct path_choice_params){
-		.k = 1, .share = n->route->paths.share, .metric = (enum path_metric)n->route->paths.metric,
-	};
+	const struct config_route *route = conn_route(m->control, m->conn);
+
+	return (struct path_choice_params){ .k = 1, .share = route->paths.share, .metric = (enum path_metric)route->paths.metric };
 }
 
 /* Whether no link of @path is crossed too often beside the other flows. */
-static bool fits(const struct conn *n, struct path *path, const struct ctl_flow *but)
+static bool fits(const struct managed *m, struct path *path, const struct ctl_flow *but)
 {
-	const struct path_choice_params params = params_of(n);
+	const struct path_choice_params params = params_of(m);
 	const struct path_candidate cand = { .path = path };
 	const struct path *used[SUBFLOW_PLAN_MAX];
+	const struct ctl_flow *f;
 	size_t count = 0;
 
-	for (const struct ctl_flow *f = n->flows; f && count < SUBFLOW_PLAN_MAX; f = f->conn_next)
-		if (f != but && subflow_is_there(f) && !is_dead(f) && path_of(f))
+	CONN_FOREACH(m->control, m->conn, f)
+		if (count < SUBFLOW_PLAN_MAX && f != but && subflow_is_there(f) && !is_dead(f) && path_of(f))
 			used[count++] = path_of(f);
 	return path_choice_one(&cand, 1, used, count, &params, false) >= 0;
 }
@@ -162,8 +164,8 @@ static struct peer_path *free_path(const struct managed *m)
 	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
 	struct peer_path *pps[PATH_CHOICE_MAX_PATHS], *best = NULL;
 	const struct conn *n = m->conn;
-	const struct path_choice_params params = params_of(n);
-	size_t count = peer_candidates(m->control, n->peer, control_policy(m->control, n->route), cand, pps,
+	const struct path_choice_params params = params_of(m);
+	size_t count = peer_candidates(m->control, conn_peer(m->control, n), control_policy(m->control, conn_route(m->control, n)), cand, pps,
 				       PATH_CHOICE_MAX_PATHS), kept = 0;
 	int i;
 
@@ -171,7 +173,7 @@ static struct peer_path *free_path(const struct managed *m)
 		bool planned = is_planned(n, pps[k]);
 
 		if (pps[k]->gone || (pps[k]->state != PATH_STATE_UP && !(planned && pps[k]->state == PATH_STATE_UNKNOWN)) ||
-		    !fits(n, pps[k]->path, NULL))
+		    !fits(m, pps[k]->path, NULL))
 			continue;
 		if (planned)
 			return pps[k];
@@ -187,24 +189,27 @@ static struct peer_path *free_path(const struct managed *m)
 static void see(struct managed *m, struct subflow_view *v, struct ctl_flow **flows, struct peer_path **free)
 {
 	const struct conn *n = m->conn;
+	struct ctl_flow *f;
 
 	*v = (struct subflow_view){
 		.now_ms = control_now_ms(m->control),
 		.ready = m->has_token && !m->over && !m->no_joins,
 		.limit = n->room,
 	};
-	for (struct ctl_flow *f = n->flows; f && v->count < SUBFLOW_PLAN_MAX; f = f->conn_next) {
+	CONN_FOREACH(m->control, n, f) {
 		if (!subflow_is_there(f))
 			continue;
+		if (v->count == SUBFLOW_PLAN_MAX)
+			break;
 		flows[v->count] = f;
 		v->flows[v->count++] = (struct subflow_seen){
 			.main = subflow_is_main(f),
 			.opening = f->state < FLOW_OPEN,
-			.alone = !path_of(f) || fits(n, path_of(f), f),
+			.alone = !path_of(f) || fits(m, path_of(f), f),
 			.dead = is_dead(f),
 			.worse = f->path && f->path->worse,
 			.backup = f->backup,
-			.always_backup = !subflow_is_main(f) && n->route->backup,
+			.always_backup = !subflow_is_main(f) && conn_route(m->control, n)->backup,
 		};
 	}
 	*free = v->ready && v->count < v->limit ? free_path(m) : NULL;
@@ -216,13 +221,13 @@ static void see(struct managed *m, struct subflow_view *v, struct ctl_flow **flo
 /* Sockets that a RST ended which did not come through us. */
 static void end_lost(struct managed *m)
 {
-	struct ctl_flow *next;
+	struct ctl_flow *f, *next;
 
 	if (!m->end_ms || control_now_ms(m->control) < m->end_ms)
 		return;
 	m->end_ms = 0;
-	for (struct ctl_flow *f = m->conn->flows; f; f = next) {
-		next = f->conn_next;
+	for (f = flow_of(m->control, m->conn->flows); f; f = next) {
+		next = flow_of(m->control, f->conn_next);
 		if (f->socket_lost)
 			flow_socket_lost(f);
 	}
@@ -265,7 +270,7 @@ static void look_at_changed(struct control *c)
 
 	c->subflows.peers_changed = false;
 	HASH_ITER(hh, c->subflows.all, m, next)
-		if (m->conn->peer->paths_changed)
+		if (conn_peer(c, m->conn)->paths_changed)
 			soon(m, 0);
 	HASH_ITER(hh, c->peers, p, next_peer)
 		p->paths_changed = false;
@@ -388,7 +393,7 @@ void subflows_left(struct conn *n, const struct ctl_flow *f)
 
 /* ---- what the kernel tells ---- */
 
-static struct ctl_flow *flow_of(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
+static struct ctl_flow *flow_of_event(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
 {
 	struct flow_key key = {
 		.side = side, .proto = INET_PROTO_TCP, .local = e->local, .remote = e->remote, .local_port = e->local_port,
@@ -396,12 +401,12 @@ static struct ctl_flow *flow_of(struct control *c, uint8_t side, const struct mp
 	};
 	struct ctl_flow *f = flow_by_key(c, &key);
 
-	return f && !f->server && f->conn ? f : NULL;
+	return f && flow_conn(f) ? f : NULL;
 }
 
 static void on_established(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
 {
-	struct ctl_flow *f = flow_of(c, side, e);
+	struct ctl_flow *f = flow_of_event(c, side, e);
 	struct managed *m = f && f->conn->has_token ? manage(c, f->conn) : NULL;
 
 	if (!m)
@@ -423,7 +428,7 @@ static uint64_t lived_ms(const struct ctl_flow *f, uint64_t now)
 
 static void on_subflow_closed(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
 {
-	struct ctl_flow *f = flow_of(c, side, e);
+	struct ctl_flow *f = flow_of_event(c, side, e);
 	struct managed *m = f ? f->conn->managed : by_token(c, side, e->token);
 	uint64_t now = control_now_ms(c);
 	char text[256];
@@ -520,6 +525,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 static void resume(struct control *c, uint8_t side)
 {
 	struct conn *n, *next;
+	struct ctl_flow *f;
 	struct managed *m;
 
 	for (n = conn_after(c, NULL); n; n = next) {
@@ -527,8 +533,8 @@ static void resume(struct control *c, uint8_t side)
 		m = n->side == side ? manage(c, n) : NULL;
 		if (!m)
 			continue;
-		for (struct ctl_flow *f = n->flows; f; f = f->conn_next)
-			f->backup = f->kind == FLOW_SUB && !n->route->backup;
+		CONN_FOREACH(c, n, f)
+			f->backup = f->kind == FLOW_SUB && !conn_route(c, n)->backup;
 		soon(m, RESUMED_MS + control_random() % RESUMED_MS);
 	}
 }

@@ -414,7 +414,7 @@ static struct up_msg *frame_message(uint8_t op, uint8_t which, const uint8_t *p,
 	struct up_msg *m = message(UP_UNDERLAY, t->len + len);
 	uint8_t *frame = m->bytes + t->len;
 	uint32_t slot = 1 + which / 4 % MAX_FLOWS;
-	struct ctl_flow *f = slot < ctl->next_slot[0] ? ctl->slots[0][slot] : NULL;
+	struct ctl_flow *f = slot < ctl->next_slot[0] ? flow_record(ctl, 0, slot) : NULL;
 
 	memcpy(frame, p, len);
 	m->verdict = which & 0x80 ? VERDICT_FRAME_UNKNOWN_FLOW : VERDICT_CONTROL;
@@ -463,7 +463,7 @@ static void one(uint8_t op, uint8_t which, const uint8_t *p, size_t len)
 		m = message(UP_FLOW, 0);
 		m->saw = which;
 		if (ctl->next_slot[0] > 1)
-			m->flow = ctl->slots[0][1]->mine;
+			m->flow = flow_record(ctl, 0, 1)->mine;
 		give(m);
 		break;
 	case 5:

@@ -11,6 +11,7 @@ import time
 from harness import *  # noqa: F403
 
 MANY = os.path.join(BUILD, "tests", "many")
+HOLD = os.path.join(BUILD, "tests", "hold")
 # Connections that ended are forgotten soon, so that a test can wait for it.
 SHORT = {"limits": {"linger_s": 2}}
 
@@ -126,6 +127,42 @@ class OneAfterAnother(ManyTest):
             self.assertEqual((a["descriptors"], a["pool"]), (b["descriptors"], b["pool"]), h.host)
             self.assertLess(b["rss_kib"], a["rss_kib"] + 512, h.host)
         self.limits_kept()
+
+
+class Memory(ManyTest):
+    """What a daemon takes for an open connection, the state file included."""
+
+    NEEDS_PLAIN_BUILD = True
+    FIRST, FLOWS = 1000, 5000
+    BYTES = 800  # 650 to 690 were seen; 100 000 flows in 64 MiB + 256 bytes each leave 700
+
+    @classmethod
+    def setUpClass(cls):
+        limits = dict.fromkeys(("opens_per_second_per_peer", "opens_per_second_per_as", "frames_per_second_peers"), 1000000)
+        cls.pair = cls.keep(Pair(topology="parallel", links=1, interfaces=1, apps=(4,), log_level="info",
+                                 config={"workers": 2, "limits": limits}))
+
+    def grow(self, port, flows):
+        """Opens so many more. Resident memory of both daemons then."""
+        p = self.pair
+        p.h2.spawn([HOLD, "server", port], ingress=True)
+        p.h2.wait_listening(port)
+        client = p.h1.spawn([HOLD, "client", p.h2.address(4), port, flows, "--at-once", 50])
+        wait_for(lambda: client.output().strip() or client.poll() is not None, 60, f"{flows} connections")
+        self.assertEqual(traffic_answer(client.output())["open"], flows)
+        time.sleep(0.3)  # the last of them is told to all
+        found = []
+        for h in (p.h1, p.h2):
+            with open(f"/proc/{h.process.pid}/status", encoding="utf-8") as f:
+                found.append(next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS")))
+        return found
+
+    def test_bytes_of_a_flow(self):
+        before = self.grow(8000, self.FIRST)  # what is taken once: queues, the first pages of all tables
+        after = self.grow(8001, self.FLOWS)
+        for h, a, b in zip((self.pair.h1, self.pair.h2), before, after):
+            self.assertGreaterEqual(h.rpc("status")["flows"], self.FIRST + self.FLOWS)
+            self.assertLess((b - a) / self.FLOWS, self.BYTES, h.host)
 
 
 class Workers(ManyTest):

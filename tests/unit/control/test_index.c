@@ -12,6 +12,7 @@
 #define SLOTS	2000
 #define FLOWS	(WORKERS * SLOTS)
 
+static struct config cfg = { .limits.flows = SLOTS };
 static struct control *c;
 static struct ctl_flow *flows[FLOWS];
 static bool in[FLOWS];
@@ -28,18 +29,17 @@ static void begin(void)
 {
 	seed = 7;
 	c = calloc(1, sizeof(*c));
+	c->cfg = &cfg;
+	c->s.num_workers = WORKERS;
 	for (unsigned int i = 0; i < 2; i++) {
 		peers[i].addr.ia.v = 0x1000000000000 + i;
 		peers[i].addr.host.len = 4;
 	}
 	for (unsigned int w = 0; w < WORKERS; w++) {
-		c->slots[w] = calloc(SLOTS + 1, sizeof(*c->slots[w]));
+		records_init(c, w);
 		for (uint32_t s = 1; s <= SLOTS; s++) {
-			struct ctl_flow *f = calloc(1, sizeof(*f));
+			struct ctl_flow *f = record_new(c, w, s);
 
-			f->control = c;
-			f->worker = w & 7;
-			f->slot = s;
 			f->peer = &peers[s & 1];
 			f->key.proto = 6;
 			f->key.local.len = f->key.remote.len = 4;
@@ -47,7 +47,6 @@ static void begin(void)
 			f->key.remote_port = (uint16_t)(80 + w);
 			/* the same names at both peers and workers, apart from the tag */
 			f->theirs = (struct flow_name){ .id = s / 2 << 12, .tag = (uint16_t)(w + 1) };
-			c->slots[w][s] = f;
 			flows[w * SLOTS + s - 1] = f;
 		}
 	}
@@ -56,10 +55,7 @@ static void begin(void)
 static void finish(struct name_index *x)
 {
 	index_fini(x);
-	for (unsigned int i = 0; i < FLOWS; i++)
-		free(flows[i]);
-	for (unsigned int w = 0; w < WORKERS; w++)
-		free(c->slots[w]);
+	records_fini(c);
 	free(c);
 	memset(in, 0, sizeof(in));
 }
