@@ -11,6 +11,7 @@
 #include "bpf/steer.h"
 #include "shila/core/datagram_cut.h"
 #include "shila/core/inbound.h"
+#include "shila/core/liveness_list.h"
 #include "shila/core/outbound.h"
 #include "shila/core/send_group.h"
 #include "shila/io/underlay.h"
@@ -39,6 +40,7 @@
 #define PIECES_BYTES	  (2 * (size_t)TRAIN_MAX_BYTES)
 #define WARM_BYTES	  (64 * 1024) /* of queues, at the start */
 #define TELL_MS		  5  /* what flows saw is told in so long: nobody waits for it */
+#define LIVES_LATE_US	  4000 /* a timer that is later than this says that we stood still */
 #define PASSED_BATCH	  64 /* trains of another worker in a row */
 #define PASS_RING_BYTES	  (1024 * 1024) /* a train has 64 KiB at most */
 
@@ -93,6 +95,9 @@ struct worker {
 	struct wake wake;
 	uv_poll_t underlay;
 	uv_timer_t frag_timer;
+	struct liveness_list lives; /* paths that are waited for */
+	uv_timer_t lives_timer;
+	uint64_t lives_at_us;	    /* when that expires; UINT64_MAX: it does not */
 	struct worker_tun_port tuns[WORKER_MAX_TUNS];
 	int send_fd; /* twin of underlay_fd, or that itself */
 	pthread_t thread;
@@ -122,6 +127,12 @@ struct worker {
 };
 
 static bool take_orders(struct worker *w);
+static void arm_lives(struct worker *w);
+
+static void look_at_clock(struct worker *w)
+{
+	w->batch.now_us = w->in.now_us = uv_hrtime() / 1000;
+}
 
 static void publish_verdicts(struct worker *w)
 {
@@ -192,6 +203,14 @@ static void tell_flow(struct worker *w, struct flow *f)
 	m->saw = f->saw;
 	f->told = f->saw;
 	up_commit_late(w);
+}
+
+/* After each train and segment. */
+static void look_at_flow(struct worker *w, struct flow *f)
+{
+	tell_flow(w, f);
+	if (f->tmpl)
+		liveness_list_look(&w->lives, f->tmpl->live, w->batch.now_us);
 }
 
 static enum verdict up_tun(struct worker *w, const struct train *t, const struct flow *f)
@@ -313,7 +332,7 @@ static bool on_tun_packet(struct worker *w, struct train *train, uint64_t now_ms
 	if (v == VERDICT_CONTROL)
 		v = up_tun(w, train, f);
 	if (f)
-		tell_flow(w, f);
+		look_at_flow(w, f);
 	w->verdicts[v]++;
 	return f && !f->tcp;
 }
@@ -388,6 +407,7 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 	int err = status;
 
 	(void)events;
+	look_at_clock(w);
 	if (!take_orders(w))
 		return;
 	while (err >= 0 && n < port->batch && at + TRAIN_SLOT_BYTES <= TRAINS_BYTES && (!n || tun_readable(port))) {
@@ -412,6 +432,7 @@ static void on_tun(uv_poll_t *handle, int status, int events)
 	learn_batch(port, n);
 	port->datagrams = datagrams;
 	wake_others(w);
+	arm_lives(w);
 	publish_verdicts(w);
 	up_wake(w);
 }
@@ -439,7 +460,7 @@ static void on_segment(struct worker *w, uint8_t *p, size_t len, const union soc
 	    (v == VERDICT_FRAME_UNKNOWN_FLOW && admit_unknown(&w->admit, w->in.who, now_ms)))
 		v = up_underlay(w, p, len, from, f, v);
 	if (f)
-		tell_flow(w, f);
+		look_at_flow(w, f);
 	if (v != VERDICT_PASS)
 		w->verdicts[v]++; /* passes are counted a train, when it is written */
 }
@@ -463,6 +484,7 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 	bool many;
 
 	(void)events;
+	look_at_clock(w);
 	take_orders(w);
 	many = inbound_many_flows(&w->in);
 	for (int batch = 0; status >= 0 && batch < UNDERLAY_BATCHES && n == UNDERLAY_RX_BUFFERS; batch++) {
@@ -494,8 +516,66 @@ static void on_underlay(uv_poll_t *handle, int status, int events)
 	}
 	if (w->in.num_frags && !uv_is_active((uv_handle_t *)&w->frag_timer))
 		uv_timer_start(&w->frag_timer, on_frag_timer, INBOUND_FRAG_MS, 0);
+	arm_lives(w);
 	publish_verdicts(w);
 	up_wake(w);
+}
+
+/* ---- are the paths alive? ---- */
+
+/* Return: false: no flow that may say something is on the path any more. */
+static bool act_on_path(void *ctx, struct liveness *l, unsigned int todo)
+{
+	struct worker *w = ctx;
+	struct flow *f = flow_table_get(&w->table, l->flow);
+	struct up_msg *m;
+
+	if (!f)
+		return false;
+	if (todo & (LIVENESS_DO_ANSWER | LIVENESS_DO_ASK)) {
+		if (!outbound_alive(f, l, todo & LIVENESS_DO_ASK, &w->batch))
+			return false;
+		flow_count(&w->stats.alives, 1);
+	}
+	if (todo & LIVENESS_DO_SUSPECT && f->tmpl && f->tmpl->live == l) {
+		flow_count(&w->stats.suspects, 1);
+		m = up_reserve(w, UP_SUSPECT, f, 0);
+		if (m) {
+			m->saw = f->epoch;
+			up_commit(w);
+		}
+	}
+	return true;
+}
+
+static void on_lives_timer(uv_timer_t *t)
+{
+	struct worker *w = t->data;
+	uint64_t wanted_us = w->lives_at_us, late_us;
+
+	w->lives_at_us = UINT64_MAX;
+	look_at_clock(w);
+	late_us = w->batch.now_us > wanted_us + LIVES_LATE_US ? w->batch.now_us - wanted_us : 0;
+	/* What would prove the contrary may have come already. */
+	if (liveness_list_late(&w->lives, w->batch.now_us))
+		on_underlay(&w->underlay, 0, UV_READABLE);
+	liveness_list_tick(&w->lives, w->batch.now_us, late_us, act_on_path, w);
+	flush_batch(w, &w->batch);
+	if (late_us && w->lives.first)
+		w->lives.due_us = w->batch.now_us + LIVES_LATE_US;
+	arm_lives(w);
+	publish_verdicts(w);
+	up_wake(w);
+}
+
+static void arm_lives(struct worker *w)
+{
+	uint64_t now_us = w->batch.now_us;
+
+	if (w->lives.due_us >= w->lives_at_us || w->stopping)
+		return;
+	w->lives_at_us = w->lives.due_us;
+	uv_timer_start(&w->lives_timer, on_lives_timer, w->lives.due_us > now_us ? (w->lives.due_us - now_us + 999) / 1000 : 0, 0);
 }
 
 /* ---- orders of the control thread ---- */
@@ -582,7 +662,7 @@ static void retry_packet(struct worker *w, struct order *o)
 
 	flush_batch(w, &w->batch); /* the packet lies in the queue */
 	if (f)
-		tell_flow(w, f);
+		look_at_flow(w, f);
 	w->verdicts[v == VERDICT_CONTROL ? VERDICT_NO_FLOW : v]++;
 }
 
@@ -596,7 +676,7 @@ static void take_arrived(struct worker *w, struct order *o)
 	if (v == VERDICT_CONTROL)
 		v = up_underlay(w, o->bytes, o->len, &o->from, f, v);
 	if (f)
-		tell_flow(w, f);
+		look_at_flow(w, f);
 	if (v != VERDICT_PASS)
 		w->verdicts[v]++;
 }
@@ -696,10 +776,12 @@ static void on_wake(struct wake *wake)
 {
 	struct worker *w = wake->data;
 
+	look_at_clock(w);
 	take_orders(w);
 	for (unsigned int i = 0; i < w->cfg.num_rings; i++)
 		if (w->passed[i].bytes && !take_passed(w, &w->passed[i], uv_now(&w->loop)))
 			wake_send(&w->wake); /* TUN and underlay get their turn */
+	arm_lives(w);
 	/* Room may have come for removals and events that did not fit before. */
 	publish_verdicts(w);
 	up_wake(w);
@@ -709,6 +791,7 @@ static void on_wake(struct wake *wake)
 		uv_close((uv_handle_t *)&w->underlay, NULL);
 		uv_close((uv_handle_t *)&w->frag_timer, NULL);
 		uv_close((uv_handle_t *)&w->tell_timer, NULL);
+		uv_close((uv_handle_t *)&w->lives_timer, NULL);
 		wake_close(&w->wake);
 	}
 }
@@ -991,6 +1074,9 @@ static int start_polling(struct worker *w)
 	w->frag_timer.data = w;
 	uv_timer_init(&w->loop, &w->tell_timer);
 	w->tell_timer.data = w;
+	uv_timer_init(&w->loop, &w->lives_timer);
+	w->lives_timer.data = w;
+	w->lives.due_us = w->lives_at_us = UINT64_MAX;
 	err = uv_poll_init(&w->loop, &w->underlay, w->cfg.underlay_fd);
 	if (err < 0)
 		return err;
@@ -1153,6 +1239,7 @@ void worker_free(struct worker *w)
 	wake_fini(&w->wake);
 	if (w->send_fd != w->cfg.underlay_fd)
 		close(w->send_fd);
+	liveness_list_fini(&w->lives);
 	drop_queues(w);
 	flow_table_fini(&w->table);
 	inbound_fini(&w->in);

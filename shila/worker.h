@@ -25,6 +25,7 @@ enum up_type {
 	UP_TUN = 1,  /* a packet from a TUN that no open flow took */
 	UP_UNDERLAY, /* a datagram that is not the daily bread of an open flow */
 	UP_FLOW,     /* what a flow saw */
+	UP_SUSPECT,  /* the path of a flow does not answer: @saw is the epoch of the flow on it */
 	UP_TMPL,     /* a template that is no longer used, to be put: @bytes is the pointer */
 };
 
@@ -75,6 +76,7 @@ struct worker_stats {
 	atomic_uint_fast64_t trains_out, trains_in, segments_in;
 	atomic_uint_fast64_t trains_passed; /* to other workers */
 	atomic_uint_fast64_t acks_spared;   /* outbound, not sent because another one of the batch says the same */
+	atomic_uint_fast64_t alives, suspects; /* ALIVEs sent for want of other frames; paths that did not answer */
 	atomic_uint_fast64_t acks_merged;   /* inbound, not written because a later one followed */
 };
 

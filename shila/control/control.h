@@ -25,6 +25,7 @@
  *     peers.c     peers: HELLO, ports
  *     limits.c    what peers and ASes may take
  *     paths.c     path sets per AS: asking, refreshing
+ *     living.c    what the frames of flows tell about their paths
  *     probing.c   PROBE: which path of a peer is up, with which RTT
  *     datagrams.c ICMP errors about flows; what servers send from other ports, and fragments
  *     faults.c    the clock was set, memory or buffers are short: said once, and what is done about it
@@ -145,6 +146,8 @@ struct peer {
 	uint32_t waiting; /* flows in FLOW_WAITING */
 	struct peer *next_of_set;
 	struct peer_path *paths;
+	struct living *living; /* see living.c */
+	unsigned int num_living;
 	uint32_t flows; /* all */
 	uint32_t opening; /* OPENs that are not answered yet */
 	struct as_use *as;
@@ -374,7 +377,7 @@ struct control_counters {
 	uint64_t opens_tx, opens_rx, opens_again, accepts_tx, accepts_rx, rejects_tx, rejects_rx;
 	uint64_t hellos_tx, hellos_rx, probes_tx, probes_rx, probe_replies_rx;
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
-	uint64_t moves, renewals, followed, scmp_rx;
+	uint64_t moves, renewals, followed, scmp_rx, suspects;
 	uint64_t clock_jumps;
 	uint64_t parked, woken;
 	uint64_t subflows_created, subflows_failed, subflows_lost, subflows_destroyed, priorities;
@@ -492,6 +495,7 @@ struct control {
 	uint64_t refusal_log_s;
 	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
+	uint32_t next_living;
 	uint64_t drops[VERDICT_COUNT];
 	struct control_counters n;
 	uint64_t keep_tried_ms; /* when room in the state file was last looked for */
@@ -861,6 +865,15 @@ void probing_look(struct control *c, struct peer *p);
 void probing_wake(struct control *c); /* something is to be done soon: flows came to a path, orders wait */
 void peer_path_free(struct peer_path *pp);
 const char *path_state_str(enum path_state s);
+
+void probing_suspect(struct control *c, struct peer_path *pp); /* the frames of flows on this path are not answered */
+
+/* ---- living.c ---- */
+void living_join(struct control *c, struct tmpl *t); /* for a template that is not yet used */
+void living_free(struct peer *p);
+void living_suspect(struct control *c, const struct up_msg *m);
+/* What is known best about a path: the record with the newest answer; NULL: none has any. */
+const struct liveness *living_newest(const struct peer *p, const struct path *path);
 
 /* ---- faults.c ---- */
 void faults_start(struct control *c);

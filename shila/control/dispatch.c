@@ -375,6 +375,9 @@ static void on_worker_message(struct control *c, unsigned int worker, const stru
 	case UP_FLOW:
 		flow_saw(c, m);
 		return;
+	case UP_SUSPECT:
+		living_suspect(c, m);
+		return;
 	case UP_TMPL:
 		tmpl_put(worker_up_tmpl(m));
 		return;

@@ -33,6 +33,7 @@ static bool forget_idle_peer(struct control *c)
 	limits_peer_gone(c, oldest);
 	HASH_DEL(c->peers, oldest);
 	peer_keep_no_more(c, oldest);
+	living_free(oldest);
 	free(oldest);
 	return true;
 }
@@ -238,6 +239,7 @@ void peers_free(struct control *c)
 		}
 		limits_peer_gone(c, p);
 		HASH_DEL(c->peers, p);
+		living_free(p);
 		free(p);
 	}
 }

@@ -368,6 +368,16 @@ void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid, size_t byt
 	}
 }
 
+/* ---- frames that are not answered ---- */
+
+void probing_suspect(struct control *c, struct peer_path *pp)
+{
+	if (pp->probe_id || pp->state == PATH_STATE_DOWN || control_now_us() - pp->probe_sent_us < TICK_US)
+		return;
+	pp->next_probe_us = 0;
+	probing_wake(c);
+}
+
 /* ---- receiving ---- */
 
 void probing_request(struct control *c, const struct arrival *a, struct rd *r)

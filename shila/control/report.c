@@ -197,6 +197,28 @@ static json_t *why_json(const struct path_set *s, const struct path *path, enum 
 			    path->num_hops / 2u, path->num_hops == 2 ? "" : "s");
 }
 
+/* What the frames of flows on the path tell, of the peer whose did so last; null: nothing yet. */
+static json_t *frames_json(const struct path_set *s, const struct path *path)
+{
+	const struct liveness *best = NULL;
+
+	for (const struct peer *p = s->peers; p; p = p->next_of_set) {
+		const struct liveness *l = living_newest(p, path);
+
+		if (l && (!best || atomic_load_explicit(&l->answer_us, memory_order_relaxed) >
+					   atomic_load_explicit(&best->answer_us, memory_order_relaxed)))
+			best = l;
+	}
+	if (!best)
+		return json_null();
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "state", liveness_state_str(liveness_state(best)),
+			 "srtt_us", (json_int_t)atomic_load_explicit(&best->srtt_us, memory_order_relaxed),
+			 "variation_us", (json_int_t)atomic_load_explicit(&best->var_us, memory_order_relaxed),
+			 "min_rtt_us", (json_int_t)atomic_load_explicit(&best->min_us, memory_order_relaxed),
+			 "asked", (json_int_t)atomic_load_explicit(&best->asked, memory_order_relaxed),
+			 "answered", (json_int_t)atomic_load_explicit(&best->answered, memory_order_relaxed));
+}
+
 static json_t *set_path_json(const struct path_set *s, const struct path *p, bool why)
 {
 	enum path_state state;
@@ -212,6 +234,7 @@ static json_t *set_path_json(const struct path_set *s, const struct path *p, boo
 	json_object_set_new(o, "srtt_us", srtt_us ? json_integer(srtt_us) : json_null());
 	json_object_set_new(o, "loss_ratio", loss >= 0 ? json_real(loss) : json_null());
 	json_object_set_new(o, "flows", json_integer(flows));
+	json_object_set_new(o, "frames", frames_json(s, p));
 	if (why)
 		json_object_set_new(o, "why", why_json(s, p, state));
 	return o;
@@ -381,7 +404,7 @@ static json_t *limits_json(struct control *c)
 static json_t *counters_json(struct control *c)
 {
 	json_t *o = json_object();
-	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, spared = 0, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
+	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, spared = 0, alives = 0, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		const struct worker_stats *s = worker_get_stats(c->workers[w]);
@@ -394,6 +417,7 @@ static json_t *counters_json(struct control *c)
 		acks += flow_counter(&s->acks_merged);
 		spared += flow_counter(&s->acks_spared);
 		messages += flow_counter(&s->underlay_messages);
+		alives += flow_counter(&s->alives);
 		reads += flow_counter(&s->tun_reads);
 		writes += flow_counter(&s->tun_writes);
 		sends += flow_counter(&s->underlay_sends);
@@ -406,6 +430,8 @@ static json_t *counters_json(struct control *c)
 	COUNT("trains_passed_on", passed);
 	COUNT("acks_merged", acks);
 	COUNT("acks_spared", spared);
+	COUNT("alives", alives);
+	COUNT("suspects", c->n.suspects);
 	COUNT("tun_read_calls", reads);
 	COUNT("tun_write_calls", writes);
 	COUNT("underlay_send_calls", sends);

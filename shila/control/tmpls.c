@@ -47,6 +47,7 @@ struct tmpl *tmpls_over(struct control *c, struct path *path, uint16_t port, con
 		control_no_memory(c);
 		return NULL;
 	}
+	living_join(c, t);
 	t->rx_infos_len = infos->len;
 	memcpy(t->rx_infos, infos->bytes, infos->len);
 	return remember(at, t);
@@ -99,6 +100,8 @@ static struct tmpl *new_back(struct control *c, const struct arrival *a, const u
 	path_put(p);
 	if (!t)
 		control_no_memory(c);
+	else
+		living_join(c, t);
 	if (t && a->pkt.path_len && !scion_path_check(a->pkt.path, a->pkt.path_len, &meta)) {
 		t->rx_infos_len = (uint8_t)(8 * meta.num_inf);
 		memcpy(t->rx_infos, a->pkt.path + 4, t->rx_infos_len);

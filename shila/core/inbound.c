@@ -491,6 +491,9 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 		return VERDICT_FRAME_WRONG_SOURCE;
 	if (flow_rx_epoch(f) != h.epoch)
 		atomic_store_explicit(&f->rx_epoch, h.epoch, memory_order_relaxed);
+	/* In the same epoch both sides are on the same path. */
+	if ((h.req | h.ans) && f->tmpl->live && h.epoch == f->epoch && !f->slow)
+		liveness_heard(f->tmpl->live, FLOW_ID_INDEX(f->mine.id), h.req, h.ans, h.type == FRAME_ALIVE, in->now_us);
 	if (h.type == FRAME_DATA)
 		return take_data(in, f, pkt, &h, &r, wire, now_ms);
 	/* That the other side is there is no traffic: renewals would keep an idle flow from being parked. */

@@ -46,6 +46,7 @@ struct inbound {
 	void *ctx;
 	struct admit *admit; /* for what control takes; NULL: all of it */
 	enum admit_who who;  /* sender of the frame for an unknown flow that was the last one */
+	uint64_t now_us;     /* kept by the caller */
 	uint64_t *verdicts; /* counted here for what is decided after the call: writes */
 	uint64_t acks_merged; /* bare ACKs that a later one of their batch made superfluous */
 	unsigned int num_open;

@@ -52,6 +52,13 @@ static void track(struct flow *f, const struct tcp_hdr *tcp, uint32_t payload)
 		f->saw |= FLOW_SAW_RST_OUT;
 }
 
+/* What it asks and answers is the same in all frames of a train. */
+static inline void stamp(const struct flow *f, const struct tmpl *t, const struct send_batch *batch, struct frame_hdr *h)
+{
+	if (t->live)
+		liveness_stamp(t->live, FLOW_ID_INDEX(f->mine.id), batch->now_us, &h->req, &h->ans);
+}
+
 /*
  * An ACK that makes the one before it in the batch superfluous takes its place there, and one that only repeats what
  * was said is left out. True: it need not be sent.
@@ -66,6 +73,7 @@ static bool spare_ack(struct flow *f, const struct thin_tcp *thin, uint8_t traff
 	if (last->batch != batch->number || last->flow != f || last->traffic_class != traffic_class)
 		return false;
 	if (last->hdr && spare_is_bare(&last->thin, 0) && spare_older(&last->thin, thin)) {
+		stamp(f, t, batch, &h);
 		/* As long as that was, since the options are. */
 		w = wr_init(last->hdr + t->len, SEND_MAX_HDR - t->len);
 		frame_build_hdr(&w, &h);
@@ -116,6 +124,7 @@ static enum verdict send_tcp(struct flow *f, const struct train *train, const st
 	if (spare_is_bare(&thin, len) && spare_ack(f, &thin, traffic_class, batch))
 		return VERDICT_PASS;
 	thin.seq = 0; /* each segment gets its own */
+	stamp(f, t, batch, &h);
 	if (seg > room - most)
 		seg = room - most;
 	do {
@@ -199,6 +208,7 @@ static enum verdict send_datagram(struct flow *f, struct train *train, const str
 			return VERDICT_CONTROL; /* which keeps it until the client was heard */
 		f->credit -= bytes;
 	}
+	stamp(f, t, batch, &h);
 	for (uint32_t i = 0; i < parts; i++) {
 		uint32_t n = i ? train->len - first : first, len;
 		uint8_t *hdr = send_batch_hdr(batch);
@@ -259,4 +269,23 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 		tcp_options_detach_data_fin(train->pkt + ip.l4_off + tcp.hdr_len - tcp.opts_len, tcp.opts_len);
 	return send_tcp(f, train, &tcp, train->pkt + ip.l4_off + tcp.hdr_len, len, ip.traffic_class,
 			now_ms, batch);
+}
+
+bool outbound_alive(const struct flow *f, struct liveness *l, bool ask, struct send_batch *batch)
+{
+	const struct tmpl *t = f->tmpl;
+	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
+	struct send_msg *open = NULL;
+	uint8_t *hdr;
+	struct wr w;
+
+	if (!t || t->live != l || f->slow || f->unheard)
+		return false;
+	liveness_alive(l, ask, !f->server, batch->now_us, &h.req, &h.ans);
+	hdr = send_batch_hdr(batch);
+	w = wr_init(hdr + t->len, SEND_MAX_HDR - t->len);
+	frame_build_hdr(&w, &h);
+	tmpl_write(t, hdr, FLOW_ID_INDEX(f->mine.id), 0, FRAME_HDR_LEN, csum_add(0, hdr + t->len, FRAME_HDR_LEN));
+	send_batch_add(batch, t, t->len + FRAME_HDR_LEN, NULL, 0, &open);
+	return true;
 }

@@ -17,4 +17,10 @@
 enum verdict outbound_train(struct flow_table *table, struct train *train, uint64_t now_ms,
 			    struct send_batch *batch, struct flow **flow);
 
+/**
+ * outbound_alive() - An ALIVE of the flow for what liveness_tick() wanted of its path.
+ * Return: false: the flow is no longer on that path, or must not send.
+ */
+bool outbound_alive(const struct flow *f, struct liveness *l, bool ask, struct send_batch *batch);
+
 #endif

@@ -50,6 +50,7 @@ struct send_msg {
 struct send_batch {
 	void (*flush)(void *ctx, struct send_batch *b); /* sends and empties it */
 	void *ctx;
+	uint64_t now_us; /* kept by who fills it */
 	uint32_t num_msgs, num_iov, hdr_used;
 	uint64_t number;      /* of batches so far */
 	uint64_t acks_spared; /* that were not sent: what was sent says the same */

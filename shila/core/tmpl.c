@@ -53,6 +53,7 @@ void tmpl_put(struct tmpl *t)
 {
 	if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1) {
 		path_put(t->path);
+		liveness_put(t->live);
 		free(t);
 	}
 }

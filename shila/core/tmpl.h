@@ -2,6 +2,7 @@
 #ifndef SHILA_CORE_TMPL_H
 #define SHILA_CORE_TMPL_H
 
+#include "shila/core/liveness.h"
 #include "shila/wire/checksum.h"
 #include "shila/wire/path.h"
 #include "shila/wire/scion.h"
@@ -16,6 +17,7 @@
 struct tmpl {
 	atomic_uint refs;
 	struct path *path;	   /* one reference */
+	struct liveness *live;	   /* of its ports and path, one reference; NULL: nobody asks whether it is alive */
 	struct scion_addr peer;
 	uint16_t local_port, peer_port;
 	union sock_addr next_hop;  /* underlay destination */

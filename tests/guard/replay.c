@@ -104,6 +104,9 @@ static struct tmpl *tmpl_over(const struct end *from, const struct end *to, unsi
 	path_put(p);
 	if (!t)
 		fail("no template", "path");
+	t->live = liveness_new(1);
+	if (!t->live)
+		fail("no memory", "path");
 	return t;
 }
 

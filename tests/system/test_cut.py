@@ -44,6 +44,7 @@ class Cases:
         wait_for(lambda: all(f["tx_bytes"] + f["rx_bytes"] > 200_000 for f in self.flows()), 10, "data on all paths")
         self.assertEqual(sum(2 in interfaces(f) for f in flows), 1)
         moves = self.h1.counter("moves") + self.h2.counter("moves")
+        suspects = self.h1.counter("suspects") + self.h2.counter("suspects")
         self.pair.lab.link(2, self.how)
         began = time.monotonic()
 
@@ -53,6 +54,8 @@ class Cases:
         wait_for(left, 10, "no flow on the dead link")
         self.left_after = time.monotonic() - began
         self.assertGreater(self.h1.counter("moves") + self.h2.counter("moves"), moves)
+        # Frames on it were not answered.
+        self.assertGreater(self.h1.counter("suspects") + self.h2.counter("suspects"), suspects)
         return client
 
     def goes_on(self, client):
@@ -68,9 +71,13 @@ class Cases:
         wait_for(lambda: any(p["state"] == "down" for p in self.h1.rpc("paths")), 10, "the path is known to be down")
 
     def test_cut_during_download(self):
-        """And `shila events` tells it, in order; later the repair too."""
+        """And `shila events` tells it, in order; later the repair too. Frames of all flows were answered, at both ends."""
         last = max([e["number"] for e in self.h1.rpc("events")], default=0)
         self.check(self.kill_link_under("gets", self.h2.address(4), 8000))
+        for h in (self.h1, self.h2):
+            frames = [p["frames"] for p in h.rpc("paths")]
+            self.assertEqual([f for f in frames if not f or not f["answered"] or not f["srtt_us"]], [], frames)
+            self.assertTrue(all(f["answered"] <= f["asked"] for f in frames), frames)
         self.pair.lab.link(2, "restore")
         self.h1.wait_paths(LINKS)
         events = self.h1.rpc("events", after=last)
