@@ -91,6 +91,7 @@ struct peer_path {
 	enum path_state state;
 	bool gone;	   /* no longer in the path set; freed by the tick once no flow uses it */
 	bool worse;	   /* much worse than the best one that flows to this peer use */
+	bool resting;	   /* its flows say nothing, as of the last tick */
 	uint32_t srtt_us, var_us; /* 0: never measured */
 	uint32_t flows;
 	uint32_t sent, answered;  /* probes, for the loss ratio; halved now and then */
@@ -874,6 +875,8 @@ void living_free(struct peer *p);
 void living_suspect(struct control *c, const struct up_msg *m);
 /* What is known best about a path: the record with the newest answer; NULL: none has any. */
 const struct liveness *living_newest(const struct peer *p, const struct path *path);
+/* living_rests() - Whether no frame of a flow went either way on the path lately, and none waits for an answer. */
+bool living_rests(const struct peer *p, const struct path *path, uint64_t now_us);
 
 /* ---- faults.c ---- */
 void faults_start(struct control *c);

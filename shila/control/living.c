@@ -12,6 +12,7 @@
 
 #define LIVING_MAX	1024		/* records of a peer */
 #define LIVING_FORGET_US (60 * 1000000ull)
+#define LIVING_REST_US	 1000000 /* without frames */
 
 struct living {
 	struct living *next;
@@ -117,6 +118,27 @@ const struct liveness *living_newest(const struct peer *p, const struct path *pa
 		if (on_path(v, path) && answer_us(v) && (!newest || answer_us(v) > answer_us(newest)))
 			newest = v;
 	return newest ? newest->live : NULL;
+}
+
+/* An older version of the peer answers nothing: then nothing is known of rest either. */
+static bool never_answered(const struct liveness *l)
+{
+	return atomic_load_explicit(&l->asked, memory_order_relaxed) &&
+	       !atomic_load_explicit(&l->answered, memory_order_relaxed);
+}
+
+bool living_rests(const struct peer *p, const struct path *path, uint64_t now_us)
+{
+	bool known = false;
+
+	for (const struct living *v = p->living; v; v = v->next) {
+		if (!on_path(v, path))
+			continue;
+		if (liveness_state(v->live) != LIVENESS_REST || now_us < answer_us(v) + LIVING_REST_US || never_answered(v->live))
+			return false;
+		known = true;
+	}
+	return known;
 }
 
 /* A worker has no answers over the path of a flow. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * PROBE and PROBE-REPLY on the contact port: which path of a peer is up, with which RTT. Paths that
- * carry flows are probed often, the other paths of a peer with flows seldom, dead ones until they are
- * back, and a peer without flows hardly ever.
+ * PROBE and PROBE-REPLY on the contact port: which path of a peer is up, with which RTT. Paths that carry
+ * flows are probed often while these say something, the other paths of a peer with flows seldom, dead ones
+ * until they are back, and a peer without flows hardly ever.
  */
 #include "shila/control/control.h"
 
@@ -12,6 +12,7 @@
 
 #define TICK_US		   20000 /* what is due closer together is done together */
 #define PROBE_USED_US	   100000
+#define PROBE_RESTING_US   1000000 /* flows that say nothing: their next frames ask by themselves */
 #define PROBE_IDLE_US	   2000000
 #define PROBE_QUIET_US	   30000000 /* a peer without flows */
 #define PROBE_DOWN_US	   200000
@@ -229,7 +230,9 @@ static uint64_t interval_us(const struct peer_path *pp)
 		return pp->peer->flows || pp->good ? PROBE_DOWN_US : PROBE_IDLE_US;
 	if (!pp->peer->flows)
 		return pp->state == PATH_STATE_UP ? PROBE_QUIET_US : PROBE_IDLE_US;
-	return pp->flows ? PROBE_USED_US : PROBE_IDLE_US;
+	if (!pp->flows)
+		return PROBE_IDLE_US;
+	return pp->resting ? PROBE_RESTING_US : PROBE_USED_US;
 }
 
 /* The interval may have become shorter since the last one: an idle path that carries a flow now. */
@@ -277,6 +280,7 @@ static void arm_after(struct control *c, const struct peer_path *pp)
 
 static void tick_path(struct control *c, struct peer_path *pp, uint64_t now_us, unsigned int *budget)
 {
+	pp->resting = pp->flows && living_rests(pp->peer, pp->path, now_us);
 	if (pp->probe_id && now_us - pp->probe_sent_us > timeout_us(pp))
 		missed(c, pp);
 	if (!pp->probe_id && *budget && now_us >= probe_at_us(pp)) {

@@ -52,8 +52,8 @@ class Idle(SystemTest):
         self.h1.traffic("echo", self.h2.address(4), 8000, 5)
         self.h1.spawn_traffic("hold", self.h2.address(4), 8000)
         wait_for(lambda: self.h1.flows(state="open"), 20, "a flow")
-        time.sleep(1.5)
-        self.look(40)
+        time.sleep(4)  # flows rest after a second, the next probe is a second later
+        self.look(6)
 
 
 if __name__ == "__main__":
