@@ -11,6 +11,7 @@
 
 #define REPLY_MTU_MIN 1000 /* what a peer may tell of its path; SCION's own least is above */
 #define CLOSE_BURST   16 /* in a millisecond: a CLOSE is sent once, and routers drop what comes in bursts */
+#define CLOSE_MS      2000 /* but a stop waits no longer for them: peers find the rest out when they send */
 
 /* What getrandom() gives without waiting or being cut short is enough for many. */
 uint64_t control_random(void)
@@ -324,11 +325,14 @@ static void on_stop_timer(uv_timer_t *t)
 
 static void close_flows(struct control *c)
 {
-	unsigned int closed = 0;
+	unsigned int closed = 0, flows = 0, burst;
 
+	for (unsigned int w = 0; w < c->s.num_workers; w++)
+		flows += c->flows_used[w];
+	burst = flows / CLOSE_MS > CLOSE_BURST ? flows / CLOSE_MS : CLOSE_BURST;
 	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f)) {
 		flow_close(f, REASON_STOPPED, true, false);
-		if (++closed % CLOSE_BURST == 0)
+		if (++closed % burst == 0)
 			uv_sleep(1);
 	}
 	control_kick(c);

@@ -271,7 +271,7 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 			now_ms, batch);
 }
 
-bool outbound_alive(const struct flow *f, struct liveness *l, bool ask, struct send_batch *batch)
+bool outbound_alive(struct flow *f, struct liveness *l, bool ask, struct send_batch *batch)
 {
 	const struct tmpl *t = f->tmpl;
 	struct frame_hdr h = { .type = FRAME_ALIVE, .epoch = f->epoch, .to = f->theirs };
@@ -287,5 +287,6 @@ bool outbound_alive(const struct flow *f, struct liveness *l, bool ask, struct s
 	frame_build_hdr(&w, &h);
 	tmpl_write(t, hdr, FLOW_ID_INDEX(f->mine.id), 0, FRAME_HDR_LEN, csum_add(0, hdr + t->len, FRAME_HDR_LEN));
 	send_batch_add(batch, t, t->len + FRAME_HDR_LEN, NULL, 0, &open);
+	flow_count(&f->stats.tx_wire_bytes, t->outer_len + t->len + FRAME_HDR_LEN);
 	return true;
 }

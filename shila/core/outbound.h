@@ -21,6 +21,6 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
  * outbound_alive() - An ALIVE of the flow for what liveness_tick() wanted of its path.
  * Return: false: the flow is no longer on that path, or must not send.
  */
-bool outbound_alive(const struct flow *f, struct liveness *l, bool ask, struct send_batch *batch);
+bool outbound_alive(struct flow *f, struct liveness *l, bool ask, struct send_batch *batch);
 
 #endif

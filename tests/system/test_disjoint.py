@@ -8,7 +8,6 @@ from rates import *  # noqa: F403
 from rates import iperf, data_flows
 
 NEEDS_PLAIN_BUILD = True
-COUNTS = True  # bytes
 
 
 def links_of(path):

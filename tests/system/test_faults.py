@@ -133,9 +133,9 @@ class Short(OnePair):
         return client.end_traffic()
 
     def test_now_and_then_no_memory(self):
-        """A connection takes some four allocations on each side: every other one meets one that fails."""
+        """A connection takes some two allocations on each side: every other one meets one that fails."""
         for h in (self.h1, self.h2):
-            h.faults.set(memory_every=13)
+            h.faults.set(memory_every=5)
         for _ in range(6):
             for get in [self.spawn_get(100_000) for _ in range(4)]:
                 answer = traffic_answer(get.finish(90))

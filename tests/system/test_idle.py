@@ -8,7 +8,6 @@ import time
 from harness import *  # noqa: F403
 
 NEEDS_PLAIN_BUILD = True
-COUNTS = True  # wake-ups
 SECONDS = 2
 
 

@@ -201,7 +201,7 @@ class Hostile(SystemTest):
                 wait_for(lambda: h.rpc("status")["scion_daemon"]["state"] == "down" or
                          mode in ("none", "mtu_65535", "many"), 25, "noticed")
                 if mode == "many":
-                    wait_for(lambda: len(h.rpc("paths")) == 512, 25, "512 paths")
+                    wait_for(lambda: len(h.rpc("paths")) == 512, 60, "512 paths")
                     continue
                 answer = h.traffic("echo", self.h2.address(4), 8000, 20)
                 self.assertTrue(answer["ok"], answer)
