@@ -8,7 +8,6 @@
 import json
 import os
 import re
-import statistics
 import sys
 
 from harness import *  # noqa: F403
@@ -40,13 +39,14 @@ class Links(SystemTest):
         self.assertEqual(log, "")
 
     def round_trip(self, link):
-        """The median in ms from h1 to the router at the far end of a link, which answers traceroute, and back."""
+        """In ms from h1 to the router at the far end of a link, which answers traceroute, and back: the shortest of
+        some, as a busy machine and routers that collect garbage only add to it."""
         found = []
-        for _ in range(2):
+        for _ in range(5):
             p = self.lab._call("exec", "h1", "scion", "traceroute", "1-64513,10.13.0.2", "--format", "json",
                                "--sequence", f"1-64512#{link} 1-64513#{100 + link}")
             found += json.loads(p.stdout)["hops"][1]["round_trip_times"]
-        return statistics.median(found)
+        return min(found)
 
     def check_alive(self, wanted, host="h1", destination="1-64513"):
         """These links and no others let probes through; who does not answer is asked again, as a router may be slow."""
