@@ -434,10 +434,10 @@ class Amplification(Hostile):
     def test_refused_late(self):
         """The kernel says RST when the bare ACCEPT is gone: no second answer, but one to the next OPEN or ALIVE."""
         for again in (OPEN, ALIVE):
-            self.inside("tc", "qdisc replace dev shila-i0 root tbf rate 2kbit burst 50 latency 2s")
+            self.inside("tc", "qdisc replace dev shila-i0 root tbf rate 500bit burst 50 latency 4s")
             i = self.injector()
             c = TcpClient(i, (30000 + again, 8002), 0x300 + again, CONTACT, self.peer)
-            i.send(CONTACT, open_frame(self.names(), (29000 + again, 8002)))  # its RST takes what the bucket holds
+            i.send(CONTACT, open_frame(self.names(), (29000 + again, 8002)))  # its RST takes what the bucket holds for 0.8 s
             i.receive(20, REJECT)
             i.send(CONTACT, c.open_bytes())
             frames = i.receive(20, ACCEPT)
