@@ -7,10 +7,9 @@
 Tests are of two kinds: those that meson knows, and methods of Python modules in tests/lab,
 tests/system and tests/long. Each class of those runs in a process of its own.
 
-System tests run on build-asan/, several classes at once, since they mostly wait; what a CPU would be
-idle for meanwhile is taken by the fuzzers. Modules and classes with NEEDS_PLAIN_BUILD = True run on
-build/, and last and alone, because they measure; those with COUNTS = True do not (they look at bytes
-or calls, not at time), and run beside the others.
+System tests run on build-asan/, two classes at once, since they mostly wait. Modules and classes with
+NEEDS_PLAIN_BUILD = True run on build/, and last and alone, because they measure; those with COUNTS = True
+do not (they look at bytes or calls, not at time), and run beside the others.
 """
 
 import concurrent.futures
@@ -33,7 +32,7 @@ ROOT = os.path.dirname(TESTS)
 IN_CI = os.environ.get("CI", "") not in ("", "0", "false")
 MODULE_TIMEOUT_S = 900
 LONG_TIMEOUT_S = 12 * 3600
-JOBS = 2  # classes of functional system and lab tests at once, beside the fuzzers: with three, time-outs pass on two cores
+JOBS = 2  # classes of functional system and lab tests at once: with three, or the fuzzers beside them, time-outs pass on two cores
 UNIT_JOBS = 3  # some of them wait, too
 # These take longest (15 s or more when last measured): they begin first, so that none is left alone.
 LONGEST = ["test_renewal", "test_faults.Short", "test_programs", "test_many.Parking", "test_disjoint",
@@ -267,14 +266,13 @@ def text_of(entry, lines=40):
     return "\n".join(text.splitlines()[-lines:])
 
 
-def meson(counts, name, args, jobs, label, nice=0):
+def meson(counts, name, args, jobs, label):
     directory = os.path.join(ROOT, name)
     env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
            "PYTHONDONTWRITEBYTECODE": "1"}
-    argv = [*(["nice", "-n", str(nice)] if nice else []), "meson", "test", "-C", directory, "--no-rebuild",
-            "--num-processes", str(jobs), "--timeout-multiplier", "3", *args]
-    p = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                         errors="replace", start_new_session=bool(nice))
+    argv = ["meson", "test", "-C", directory, "--no-rebuild", "--num-processes", str(jobs), "--timeout-multiplier",
+            "3", *args]
+    p = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     _children.add(p)
     seen, bad, output = 0, 0, []
     for line in p.stdout:
@@ -476,8 +474,8 @@ def child(fd, path, names):
         result.send(end=True)
 
 
-def python_parts(counts, parts, beside=None):
-    """parts: {part: names, none: all}. First what does not measure, and what is to run beside it; the rest is alone."""
+def python_parts(counts, parts):
+    """parts: {part: names, none: all}. First what does not measure; the rest is alone."""
     items = []
     for part, wanted in parts.items():
         found = items_of(part, wanted)
@@ -486,19 +484,10 @@ def python_parts(counts, parts, beside=None):
                 counts.add(name, FAILED, 0, "there is no such test")
         items += found
     together = [i for i in items if i["kind"] in ("lab", FUNCTIONAL, COUNTED)]
-    lane = concurrent.futures.ThreadPoolExecutor(1)
-    background = lane.submit(beside) if beside else None
-    try:
-        if together:
-            with part_of_the_time("lab and functional tests"):
-                run_items(counts, together, JOBS,
-                          lambda i: {"SHILA_BUILD": "build-asan" if i["kind"] == FUNCTIONAL else "build"})
-        if background:
-            with part_of_the_time("and what ran beside them"):
-                background.result()
-    except BaseException:
-        end_all()
-        raise
+    if together:
+        with part_of_the_time("lab and functional tests"):
+            run_items(counts, together, JOBS,
+                      lambda i: {"SHILA_BUILD": "build-asan" if i["kind"] == FUNCTIONAL else "build"})
     for kind, timeout_s in ((MEASURED, MODULE_TIMEOUT_S), ("long", LONG_TIMEOUT_S)):
         alone = [i for i in items if i["kind"] == kind]
         if alone:
@@ -521,19 +510,13 @@ def run(plan):
                 with part_of_the_time(f"unit tests of {name}"):
                     meson(counts, name, [], UNIT_JOBS, "asan" if name == "build-asan" else "plain")
         python = {**{part: [] for part in plan.parts if part in FOLDERS}, **plan.python}
-
-        def fuzz(jobs, nice=0):
-            meson(counts, "build-fuzz", ["--suite", "fuzz"], jobs, "libfuzzer", nice)
-        beside = None
-        if "fuzz" in plan.parts and {"lab", "system"} & set(python):
-            beside = lambda: fuzz(1, 10)
-        elif "fuzz" in plan.parts:
+        if "fuzz" in plan.parts:
             say("== fuzz")
             with part_of_the_time("fuzzers"):
-                fuzz(2)
+                meson(counts, "build-fuzz", ["--suite", "fuzz"], 2, "libfuzzer")
         if python:
-            say("== " + ", ".join([*(["fuzz"] if beside else []), *python]))
-            python_parts(counts, python, beside)
+            say("== " + ", ".join(python))
+            python_parts(counts, python)
         if "tsan" in plan.parts:
             say("== tsan")
             items = [{"path": os.path.join(TESTS, "system", name.split(".")[0] + ".py"), "names": [name]}
