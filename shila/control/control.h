@@ -56,7 +56,7 @@
 #include "shila/wire/tcp_options.h"
 #include "bpf/steer.h"
 #include "shila/wire/checksum.h"
-#include "shila/worker.h"
+#include "shila/worker/worker.h"
 
 #include <jansson.h>
 /* Without memory an element is not in the table, and its hh.tbl NULL; the default is to exit. */

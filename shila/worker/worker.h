@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef SHILA_WORKER_H
-#define SHILA_WORKER_H
+#ifndef SHILA_WORKER_WORKER_H
+#define SHILA_WORKER_WORKER_H
 
 #include "shila/base/train.h"
 #include "shila/base/verdict.h"
