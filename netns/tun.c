@@ -25,7 +25,7 @@
  * Ask for the largest set of offloads that the kernel takes. Without TSO a read gives single
  * segments and everything still works, slower; without CSUM nothing of it would be worth having.
  */
-static int set_offloads(int fd, const char *name, char *why)
+static int set_offloads(int fd, const char *name, bool *datagram_trains, char *why)
 {
 	static const struct {
 		unsigned int flags;
@@ -44,6 +44,7 @@ static int set_offloads(int fd, const char *name, char *why)
 		if (sets[i].lost)
 			log_warn("%s: the kernel refuses some TUN offloads, no %s", name,
 				 sets[i].lost);
+		*datagram_trains = sets[i].flags & DATAGRAM_TRAINS; /* who takes the flag knows them both ways */
 		return 0;
 	}
 	return netns_why(why, -errno, "%s: the kernel refuses checksum offload on TUN devices: %s",
@@ -51,7 +52,7 @@ static int set_offloads(int fd, const char *name, char *why)
 }
 
 /* Attach a descriptor of /dev/net/tun to the device, as its next queue. */
-static int attach(int fd, const char *name, char *why)
+static int attach(int fd, const char *name, bool *datagram_trains, char *why)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
 	int hdr_len = TUN_VNET_HDR_LEN;
@@ -73,13 +74,14 @@ static int attach(int fd, const char *name, char *why)
 	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_len) < 0)
 		return netns_why(why, -errno, "%s: cannot set the length of packet headers: %s",
 				 name, strerror(errno));
-	return set_offloads(fd, name, why);
+	return set_offloads(fd, name, datagram_trains, why);
 }
 
 int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool persist, int *fds,
-	     char *why)
+	     bool *datagram_trains, char *why)
 {
 	unsigned int n = 0;
+	bool trains = false;
 	int old, err;
 
 	if (!*name || strlen(name) >= IFNAMSIZ)
@@ -101,7 +103,7 @@ int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool
 			err = netns_why(why, -errno, "cannot open /dev/net/tun: %s",
 					strerror(errno));
 		else
-			err = attach(fds[n++], name, why);
+			err = attach(fds[n++], name, &trains, why);
 	}
 	netns_leave(old);
 	if (!err && persist) {
@@ -111,13 +113,9 @@ int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool
 	}
 	while (err && n)
 		close(fds[--n]);
+	if (!err && datagram_trains)
+		*datagram_trains = trains;
 	return err;
-}
-
-/* Who takes the flag knows such trains, in both directions. */
-bool tun_has_datagram_trains(int fd)
-{
-	return !ioctl(fd, TUNSETOFFLOAD, (unsigned long)(OFFLOADS | DATAGRAM_TRAINS));
 }
 
 int tun_persist(int fd)

@@ -17,15 +17,13 @@
  * @fds:  room for @queues; non-blocking, close-on-exec; @fds[i] is the queue that the steering
  * program means by i; to be closed by the caller, and all of them: if one is closed alone, the last
  *        one takes its number
+ * @datagram_trains: whether it gives and takes many UDP datagrams at once (Linux 6.2); or NULL
  * @why:  NETNS_WHY_LEN
  * Return: 0; -EBUSY if another process holds a queue; -EINVAL if the device is not a multi-queue
  * TUN.
  */
 int tun_open(const struct netns *ns, const char *name, unsigned int queues, bool persist, int *fds,
-	     char *why);
-
-/* tun_has_datagram_trains() - Whether @fd (any queue) gives and takes many UDP datagrams at once (Linux 6.2). */
-bool tun_has_datagram_trains(int fd);
+	     bool *datagram_trains, char *why);
 
 /* tun_persist()/tun_unpersist() - Whether the device outlives its queues; @fd: any queue. */
 int tun_persist(int fd);

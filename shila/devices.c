@@ -139,6 +139,7 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 {
 	struct control_tun *out = &d->tuns[d->num_tuns];
 	int *fds = d->fds[d->num_tuns], err;
+	bool datagram_trains;
 
 	if (d->num_tuns == CONTROL_MAX_TUNS)
 		return -E2BIG;
@@ -152,12 +153,12 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 	err = state_save(state, why);
 	if (err < 0)
 		return err;
-	err = tun_open(ns, t->name, workers, false, fds, why);
+	err = tun_open(ns, t->name, workers, false, fds, &datagram_trains, why);
 	if (err < 0)
 		return err;
 	d->num_tuns++;
 	d->queues = workers;
-	d->no_datagram_trains |= !tun_has_datagram_trains(fds[0]);
+	d->no_datagram_trains |= !datagram_trains;
 	*out = (struct control_tun){ .side = side, .num_addresses = (unsigned int)t->num_addresses };
 	snprintf(out->name, sizeof(out->name), "%s", t->name);
 	memcpy(out->addresses, t->addresses, sizeof(out->addresses));

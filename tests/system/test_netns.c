@@ -259,14 +259,14 @@ static void test_tun(void)
 	CHECK("nothing to set up", netns_tun_setup(&ns, &tun, why) == -ENODEV);
 	for (int i = 0; i < 3; i++) {
 		tun = egress_tun(i);
-		CHECK(why, !tun_open(&ns, tun.name, 2, false, fds[i], why));
+		CHECK(why, !tun_open(&ns, tun.name, 2, false, fds[i], NULL, why));
 		CHECK(why, !netns_tun_setup(&ns, &tun, why));
 		CHECK("persistent", !tun_persist(fds[i][0]));
 	}
 	CHECK("owner",
 	      netns_tun_owner(&ns, "tq-e1", alias, why) == 1 && !strcmp(alias, "shila:test"));
-	CHECK("in use", tun_open(&ns, "tq-e0", 1, true, more, why) == -EBUSY);
-	CHECK("not a TUN", tun_open(&ns, "lo", 1, true, more, why) < 0);
+	CHECK("in use", tun_open(&ns, "tq-e0", 1, true, more, NULL, why) == -EBUSY);
+	CHECK("not a TUN", tun_open(&ns, "lo", 1, true, more, NULL, why) < 0);
 
 	CHECK("link", ip_shows("-d link show tq-e1", "vnet_hdr on multi_queue numqueues 2") &&
 			      ip_shows("-d link show tq-e1", "persist on"));
@@ -297,7 +297,7 @@ static void test_tun(void)
 			close(fds[i][q]);
 	for (int i = 0; i < 3; i++) {
 		tun = egress_tun(i);
-		CHECK(why, !tun_open(&ns, tun.name, 2, true, fds[i], why));
+		CHECK(why, !tun_open(&ns, tun.name, 2, true, fds[i], NULL, why));
 		CHECK(why, !netns_tun_setup(&ns, &tun, why));
 	}
 	for (int i = 0; i < 100 && strcmp(before, everything()); i++)
@@ -374,7 +374,7 @@ static void test_foreign(void)
 	   "ip -n %s addr add 192.0.2.1/24 dev other; "
 	   "ip -n %s mptcp endpoint add 192.0.2.1 dev other subflow",
 	   name_a, name_a, name_a, name_a, name_a, name_a);
-	CHECK(why, !tun_open(&ns, tun.name, 1, true, &fd, why));
+	CHECK(why, !tun_open(&ns, tun.name, 1, true, &fd, NULL, why));
 	CHECK("another default route",
 	      netns_tun_setup(&ns, &tun, why) == -EEXIST && strstr(why, "remove it"));
 	CHECK("is still there", ip_shows("route show default", "dev other"));
@@ -398,7 +398,7 @@ static void test_host_mode(void)
 	CHECK("entered", old >= 0);
 	own = open_ns("");
 	CHECK("the same namespace", own.fd == -1 && !own.made && own.cookie == ns.cookie);
-	CHECK(why, !tun_open(&own, tun.name, 1, true, &fd, why));
+	CHECK(why, !tun_open(&own, tun.name, 1, true, &fd, NULL, why));
 	CHECK(why, !netns_tun_setup(&own, &tun, why));
 	CHECK("rule and endpoint",
 	      ip_shows("rule", "from 10.7.1.2 lookup 7001") &&
@@ -553,12 +553,12 @@ static void test_join(void)
 	for (int i = 0; i < 3; i++) {
 		struct netns_tun tun = egress_tun(i);
 
-		CHECK(why, !tun_open(&a, tun.name, 1, true, &client[i], why));
+		CHECK(why, !tun_open(&a, tun.name, 1, true, &client[i], NULL, why));
 		CHECK(why, !netns_tun_setup(&a, &tun, why));
 	}
 	in.addresses[0] = addr("10.70.0.9");
 	in.addresses[1] = addr("fd70::9");
-	CHECK(why, !tun_open(&b, in.name, 1, true, &server, why));
+	CHECK(why, !tun_open(&b, in.name, 1, true, &server, NULL, why));
 	CHECK(why, !netns_tun_setup(&b, &in, why));
 
 	join_over_each_tun(&a, &b, client, server, "10.70.0.9");
@@ -616,7 +616,7 @@ static void test_steering(void)
 	int fds[QUEUES], err;
 
 	netns_prepare(&ns, why);
-	CHECK(why, !tun_open(&ns, tun.name, QUEUES, true, fds, why));
+	CHECK(why, !tun_open(&ns, tun.name, QUEUES, true, fds, NULL, why));
 	CHECK(why, !netns_tun_setup(&ns, &tun, why));
 	err = steer_attach(fds[QUEUES - 1], QUEUES);
 	if (err == -EPERM || err == -ENOSYS) {
@@ -645,7 +645,7 @@ static void test_steering(void)
 	/* The program stays with a persistent device; a restart replaces it by its own. */
 	for (int q = 0; q < QUEUES; q++)
 		close(fds[q]);
-	CHECK(why, !tun_open(&ns, tun.name, QUEUES, true, fds, why));
+	CHECK(why, !tun_open(&ns, tun.name, QUEUES, true, fds, NULL, why));
 	CHECK("attached again", !steer_attach(fds[0], QUEUES));
 	CHECK("carrier is back", wait_until_shown("link show up dev tq-e0", "state U"));
 	for (uint16_t i = 0; i < 40; i++)
