@@ -11,7 +11,8 @@
  *     tmpls.c     templates that flows share
  *     admission.c whose frames are taken, and how many
  *     dispatch.c  what comes from workers and from the contact port, and who takes it
- *     opening.c   client side: SYN -> path -> OPEN -> ACCEPT
+ *     opening.c   client side: SYN -> path -> OPEN
+ *     establishing.c  client side: ACCEPT -> flow in the worker, SYN/ACK; REJECT -> why not
  *     conns.c     connections: their plan of paths, their token, which path is next
  *     subflows.c  our path manager: which subflows a connection has
  *     subflow_orders.c  telling the kernel
@@ -673,19 +674,26 @@ void index_fini(struct name_index *x);
 
 /* ---- opening.c ---- */
 void opening_packet(struct control *c, const struct up_msg *m, const struct ip_pkt *ip, const struct tcp_hdr *tcp);
-void opening_accept(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
-void opening_reject(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
-void opening_synack(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
-void opening_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
 void opening_start(struct ctl_flow *f); /* paths are there, and it holds its first packet: choose one and send */
 void opening_paths_known(struct peer *p); /* flows that wait */
-void opening_confirm(struct ctl_flow *f);
-void opening_resumed(struct ctl_flow *f); /* open before a restart, and the server not heard since its SYN/ACK */
 void opening_related(struct control *c, const struct ctl_flow *parent, const struct flow_key *key);
 void flow_hold(struct ctl_flow *f, const struct up_msg *m); /* until it is open, or its client was heard */
 uint32_t flow_payload(const uint8_t *pkt, size_t len); /* of an inner packet; 0 if it is none */
 void held_checksum(struct held_packet *h); /* complete, as datagrams carry it */
 void opening_timer(struct ctl_flow *f);
+/*
+ * opening_spread() - 16 bits that differ from flow to flow and from try to try: connections that began at once must not
+ * repeat themselves at once again and again, because what overflows in a router on the way is then always the same ones.
+ */
+uint32_t opening_spread(const struct ctl_flow *f, unsigned int number);
+
+/* ---- establishing.c ---- */
+void establishing_accept(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
+void establishing_reject(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r);
+/* The SYN/ACK after a bare ACCEPT, as DATA; or once more, because the kernel repeated it. */
+void establishing_synack_late(struct ctl_flow *f, const struct thin_tcp *t, uint8_t traffic_class);
+void establishing_confirm(struct ctl_flow *f);
+void establishing_resumed(struct ctl_flow *f); /* open before a restart, and the server not heard since its SYN/ACK */
 
 /* ---- conns.c ---- */
 /* flow_conn() - NULL at the server. */

@@ -243,7 +243,7 @@ static void on_flow_frame(struct control *c, const struct arrival *a, const stru
 
 		syn = !frame_parse_thin(&copy, &t) && t.flags & TCP_SYN;
 		if (syn && !f->server) {
-			opening_synack_late(f, &t, a->pkt.traffic_class);
+			establishing_synack_late(f, &t, a->pkt.traffic_class);
 			return;
 		}
 	}
@@ -289,10 +289,10 @@ static void on_frame(struct control *c, const struct arrival *a)
 		offering_open(c, a, &r);
 		return;
 	case FRAME_ACCEPT:
-		opening_accept(c, a, &h, &r);
+		establishing_accept(c, a, &h, &r);
 		return;
 	case FRAME_REJECT:
-		opening_reject(c, a, &h, &r);
+		establishing_reject(c, a, &h, &r);
 		return;
 	case FRAME_DATA:
 	case FRAME_DATAGRAM:

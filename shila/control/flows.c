@@ -373,7 +373,7 @@ void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
 	if (f->state == FLOW_LINGER)
 		linger(f);
 	else if (f->state == FLOW_OPEN && f->tcp && !f->server && !(hot->known & FLOW_KNOWS_IN))
-		opening_resumed(f);
+		establishing_resumed(f);
 	else
 		flow_timer(f, f->server && !f->confirmed ? OFFER_DEADLINE_MS : idle < FLOW_IDLE_MS ? FLOW_IDLE_MS - idle : 1);
 }
@@ -486,7 +486,7 @@ static void on_timer(struct ctl_flow *f)
 		else if (f->server && !f->confirmed)
 			offering_timer(f);
 		else if (f->confirm_left)
-			opening_confirm(f);
+			establishing_confirm(f);
 		else if (f->wake_tries)
 			parking_try(f);
 		else
