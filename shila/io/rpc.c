@@ -16,18 +16,14 @@
 
 #include "shila/base/log.h"
 #include "shila/io/rpc_request.h"
+#include "shila/io/rpc_socket.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define RPC_BACKLOG          16
@@ -75,10 +71,7 @@ struct rpc {
 	bool closing;
 	void (*done)(void *ctx);
 	void *done_ctx;
-	dev_t dev; /* of the socket file, so that only our own is unlinked */
-	ino_t ino;
-	bool made_dir;
-	struct sockaddr_un addr;
+	struct rpc_socket socket;
 };
 
 struct rpc_write {
@@ -506,142 +499,25 @@ static void on_connection(uv_stream_t *listener, int status)
 
 /* -- opening and closing ---------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static int fail(int err, char *why, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(why, RPC_WHY_LEN, fmt, args);
-	va_end(args);
-	return err;
-}
-
-/* make_dir() - The folder of the socket, if it is missing. */
-static int make_dir(struct rpc *rpc, char *why)
-{
-	char dir[sizeof(rpc->addr.sun_path)], *slash;
-
-	strcpy(dir, rpc->addr.sun_path);
-	slash = strrchr(dir, '/');
-	if (!slash || slash == dir)
-		return 0;
-	*slash = '\0';
-	if (mkdir(dir, 0755) == 0)
-		rpc->made_dir = true;
-	else if (errno != EEXIST)
-		return fail(-errno, why, "cannot make the folder %s: %s", dir, strerror(errno));
-	return 0;
-}
-
-static void remove_dir(const struct rpc *rpc)
-{
-	char dir[sizeof(rpc->addr.sun_path)];
-
-	if (!rpc->made_dir)
-		return;
-	strcpy(dir, rpc->addr.sun_path);
-	*strrchr(dir, '/') = '\0';
-	rmdir(dir); /* stays if somebody else put something there */
-}
-
-/* remove_stale() - Make way for the socket, unless somebody lives there. */
-static int remove_stale(const struct sockaddr_un *addr, char *why)
-{
-	const char *path = addr->sun_path;
-	struct stat st;
-	int fd, err;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : fail(-errno, why, "%s: %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return fail(-EEXIST, why,
-			    "%s is there and not a socket: remove it or set control:", path);
-
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return fail(-errno, why, "%s: socket: %s", path, strerror(errno));
-	err = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ? -errno : 0;
-	close(fd);
-	if (err == 0 || err == -EAGAIN) /* EAGAIN: its backlog is full */
-		return fail(-EADDRINUSE, why,
-			    "another daemon answers on %s: stop it or set another control:", path);
-	if (err != -ECONNREFUSED && err != -ENOENT)
-		return fail(err, why, "%s: %s", path, strerror(-err));
-	if (unlink(path) < 0 && errno != ENOENT)
-		return fail(-errno, why, "cannot remove the old %s: %s", path, strerror(errno));
-	return 0;
-}
-
-/* bind_socket() - Return: descriptor or -errno. */
-static int bind_socket(struct rpc *rpc, char *why)
-{
-	const struct sockaddr_un *addr = &rpc->addr;
-	struct stat st;
-	int fd, err;
-
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return fail(-errno, why, "%s: socket: %s", addr->sun_path, strerror(errno));
-	/*
-	 * bind() gives the file the mode of the socket's own inode, less the umask. So it is never
-	 * open to others, not even for a moment, and the umask of the process (shared with its
-	 * threads) stays.
-	 */
-	if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
-		err = fail(-errno, why, "cannot make the control socket %s: %s", addr->sun_path,
-			   strerror(errno));
-		goto close_fd;
-	}
-	if (lstat(addr->sun_path, &st) < 0) {
-		err = fail(-errno, why, "%s: %s", addr->sun_path, strerror(errno));
-		goto close_fd;
-	}
-	rpc->dev = st.st_dev;
-	rpc->ino = st.st_ino;
-	return fd;
-close_fd:
-	close(fd);
-	return err;
-}
-
-static void unlink_own(const struct rpc *rpc)
-{
-	struct stat st;
-
-	if (lstat(rpc->addr.sun_path, &st) == 0 && st.st_dev == rpc->dev && st.st_ino == rpc->ino)
-		unlink(rpc->addr.sun_path);
-	remove_dir(rpc);
-}
-
 int rpc_open(uv_loop_t *loop, const char *path, const struct rpc_method *methods, void *ctx,
 	     unsigned int max_clients, struct rpc **out, char *why)
 {
 	struct rpc *rpc;
 	int fd, err;
 
-	if (!*path || strlen(path) >= sizeof(rpc->addr.sun_path))
-		return fail(-ENAMETOOLONG, why, "%s: a socket's path has 1 to 107 characters",
-			    path);
 	rpc = calloc(1, sizeof(*rpc));
-	if (!rpc)
-		return fail(-ENOMEM, why, "%s: %s", path, strerror(ENOMEM));
+	if (!rpc) {
+		snprintf(why, RPC_WHY_LEN, "%s: %s", path, strerror(ENOMEM));
+		return -ENOMEM;
+	}
 	rpc->loop = loop;
 	rpc->methods = methods;
 	rpc->ctx = ctx;
 	rpc->max_clients = max_clients;
-	rpc->addr.sun_family = AF_UNIX;
-	strcpy(rpc->addr.sun_path, path);
-
-	err = make_dir(rpc, why);
-	if (err < 0)
-		goto free_rpc;
-	err = remove_stale(&rpc->addr, why);
-	if (err < 0)
-		goto remove_dir;
-	fd = bind_socket(rpc, why);
+	fd = rpc_socket_open(&rpc->socket, path, why);
 	if (fd < 0) {
-		err = fd;
-		goto remove_dir;
+		free(rpc);
+		return fd;
 	}
 
 	/* libuv writes with write(): without this a client that leaves would end the daemon. */
@@ -659,18 +535,12 @@ int rpc_open(uv_loop_t *loop, const char *path, const struct rpc_method *methods
 	else
 		err = uv_listen((uv_stream_t *)&rpc->listener, RPC_BACKLOG, on_connection);
 	if (err < 0) {
-		fail(err, why, "%s: listen: %s", path, uv_strerror(err));
+		snprintf(why, RPC_WHY_LEN, "%s: listen: %s", path, uv_strerror(err));
 		rpc_close(rpc, NULL, NULL);
 		return err;
 	}
 	*out = rpc;
 	return 0;
-
-remove_dir:
-	remove_dir(rpc);
-free_rpc:
-	free(rpc);
-	return err;
 }
 
 static void on_flush(uv_timer_t *timer)
@@ -697,7 +567,7 @@ void rpc_close(struct rpc *rpc, void (*done)(void *ctx), void *ctx)
 	rpc->closing = true;
 	rpc->done = done;
 	rpc->done_ctx = ctx;
-	unlink_own(rpc);
+	rpc_socket_remove(&rpc->socket);
 	uv_close((uv_handle_t *)&rpc->listener, on_handle_closed);
 	uv_close((uv_handle_t *)&rpc->turn, on_handle_closed);
 	for (struct rpc_client *c = rpc->clients; c; c = c->next) {
