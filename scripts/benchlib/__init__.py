@@ -10,7 +10,7 @@ figures.py        what was seen: medians, spread, ratios; JSON
 goals.py          what is wanted of these figures
 report.py         tables for the terminal and for docs/performance.md
 
-Labs, daemons and processes in the background are those of tests/system/harness.py: they are removed at
+Labs, daemons and processes in the background are those of tests/system/harness: they are removed at
 the end of the program, also after Ctrl-C.
 """
 

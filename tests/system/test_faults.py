@@ -293,7 +293,7 @@ class Tmpfs:
         self.path = os.path.join(temporary(), "disk")
         os.mkdir(self.path)
         run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=755", "shila-test", self.path])
-        harness._open.append(self)  # also after Ctrl-C
+        harness.opened(self)  # also after Ctrl-C
 
     def fill(self, leave_kilobytes=0):
         with open(os.path.join(self.path, "ballast"), "wb", buffering=0) as f:
@@ -308,7 +308,7 @@ class Tmpfs:
         os.unlink(os.path.join(self.path, "ballast"))
 
     def close(self):
-        harness._forget(self)
+        harness.closed(self)
         run(["umount", "--lazy", self.path], check=False)
 
 
