@@ -187,8 +187,7 @@ class ControlSocket(SystemTest):
             self.assertLess(len(os.listdir(f"/proc/{self.h1.process.pid}/fd")), fds + CLIENTS + 40)
         for s in more:
             s.close()
-        answer = traffic_answer(client.finish(60))
-        self.assertTrue(answer["ok"], answer)
+        client.good_answer(60)
         self.assertLess(slowest, 2)
         self.assertLess(self.rss_kb() - before, 200_000)
         for s in greedy:

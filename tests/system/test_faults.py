@@ -72,8 +72,7 @@ class OnePair(SystemTest):
                                self.h2.address(4), 8000, size]))
 
     def works(self, size=100_000):
-        answer = traffic_answer(self.spawn_get(size).finish(90))
-        self.assertTrue(answer["ok"], answer)
+        self.spawn_get(size).good_answer(90)
 
     def said(self, h, text, times=1, seconds=20):
         wait_for(lambda: h.log().count(text) >= times, seconds, f"'{text}' in the log of {h.host}")
@@ -139,8 +138,7 @@ class Short(OnePair):
             h.faults.set(memory_every=13)
         for _ in range(40):
             for get in [self.spawn_get(100_000) for _ in range(4)]:
-                answer = traffic_answer(get.finish(90))
-                self.assertTrue(answer["ok"], answer)
+                get.good_answer(90)
             if all(h.faults.count("memory_failed") > 5 for h in both):
                 break
         for h in both:
@@ -214,8 +212,7 @@ class NoMemory(OnePair):
         self.said(self.h1, "there was no memory for something new")
         time.sleep(1)
         self.h1.faults.off()
-        answer = traffic_answer(late.finish(60))  # as soon as its SYN is repeated
-        self.assertTrue(answer["ok"], answer)
+        late.good_answer(60)  # as soon as its SYN is repeated
         self.said(self.h1, "drop.no_memory: over")
         self.assertGreater(self.h1.counter("drop.no_memory"), count)
         self.assertLess(client.end_traffic()["longest"], 1)
@@ -272,16 +269,13 @@ class Stopped(OnePair):
             took = time.monotonic() - began
             print(f"{h.host} was stopped: {before / 1e6:.1f} MB/s before, a quarter of it after {took:.1f} s",
                   file=sys.stderr)
-            answer = traffic_answer(get.finish(90))
-            self.assertTrue(answer["ok"], answer)
-            self.assertLess(answer["seconds"], 2.5)  # shila is back at once
+            self.assertLess(get.good_answer(90)["seconds"], 2.5)  # shila is back at once
             # A TCP that saw a round trip of 10 s has a time-out of 10 s / 8 + 4 * 10 s / 4 for what is lost next (RFC 6298).
             self.assertLess(took, 12.5)
             self.said(h, "shilad stood still for")
             self.assertEqual(len(h.complaints("stood still")), 1)
             for t in transfers:
-                answer = traffic_answer(t.finish(120))
-                self.assertTrue(answer["ok"], answer)
+                t.good_answer(120)
         self.assertEqual(self.h1.counter("unknowns_rx") + self.h2.counter("unknowns_rx"), 0)
         self.works()
 

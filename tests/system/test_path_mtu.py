@@ -177,9 +177,7 @@ class Routers(Mtu):
                 # a train of segments that are too large ends in one that is not full: seen 7 %
                 self.full(sizes[address], self.MTUS[new], 0.3 * len(sizes[address]))
         client.terminate()
-        answer = traffic_answer(client.finish(30))
-        self.assertTrue(answer["ok"], answer)
-        self.assertLess(answer["longest"], 3)
+        self.assertLess(client.good_answer(30)["longest"], 3)
         self.check_drops(self.h1, self.h2)
 
 

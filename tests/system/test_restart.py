@@ -132,8 +132,7 @@ class Restarts(SystemTest):
         time.sleep(0.5)
         for beat in beats:
             beat.send_signal(signal.SIGTERM)
-            answer = traffic_answer(beat.finish(40))
-            self.assertTrue(answer["ok"], answer)
+            beat.good_answer(40)
 
     def test_pause(self):
         """How long nothing is heard: the time without a daemon, and less than a second more."""

@@ -55,6 +55,10 @@ class Process(subprocess.Popen):
         if self.poll() is not None:
             raise Failed(f"{self.args} has ended already:\n{self.output()[-3000:]}")
         self.send_signal(signal.SIGTERM)
+        return self.good_answer(seconds)
+
+    def good_answer(self, seconds=60):
+        """A client of traffic.py that ends by itself: its answer, which must be good."""
         answer = traffic_answer(self.finish(seconds))
         if not answer["ok"]:
             raise Failed(f"{self.args}: {answer}")
