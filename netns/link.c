@@ -107,39 +107,42 @@ int netns_link_index(struct nl_sock *sock, const char *name, char *why)
 	return n;
 }
 
-int netns_tun_owner(const struct netns *ns, const char *name, char *alias, char *why)
+/* As netns_link_get(), with a socket of its own. */
+static int get_link_of(const struct netns *ns, const char *name, struct rtnl_link **out, char *why)
 {
 	struct nl_sock *sock;
-	struct rtnl_link *link;
 	int n = netns_rtnl_open(ns, &sock, why);
 
 	if (n < 0)
 		return n;
-	n = netns_link_get(sock, name, &link, why);
-	if (n > 0) {
-		const char *text = rtnl_link_get_ifalias(link);
-
-		snprintf(alias, sizeof(((struct netns_tun *)0)->alias), "%s", text ? text : "");
-		rtnl_link_put(link);
-	}
+	n = netns_link_get(sock, name, out, why);
 	nl_socket_free(sock);
+	return n;
+}
+
+int netns_tun_owner(const struct netns *ns, const char *name, char *alias, char *why)
+{
+	struct rtnl_link *link;
+	const char *text;
+	int n = get_link_of(ns, name, &link, why);
+
+	if (n <= 0)
+		return n;
+	text = rtnl_link_get_ifalias(link);
+	snprintf(alias, sizeof(((struct netns_tun *)0)->alias), "%s", text ? text : "");
+	rtnl_link_put(link);
 	return n;
 }
 
 int netns_has_carrier(const struct netns *ns, const char *name, char *why)
 {
-	struct nl_sock *sock;
 	struct rtnl_link *link;
-	int n = netns_rtnl_open(ns, &sock, why);
+	int n = get_link_of(ns, name, &link, why);
 
-	if (n < 0)
+	if (n <= 0)
 		return n;
-	n = netns_link_get(sock, name, &link, why);
-	if (n > 0) {
-		n = rtnl_link_get_carrier(link) != 0;
-		rtnl_link_put(link);
-	}
-	nl_socket_free(sock);
+	n = rtnl_link_get_carrier(link) != 0;
+	rtnl_link_put(link);
 	return n;
 }
 

@@ -139,6 +139,16 @@ static struct peer_path *client_path(struct ctl_flow *f)
 	return pp ? pp : conn_other_path(f, false);
 }
 
+/* Takes @t. @same: with the path that it was on, else a new epoch begins. */
+static bool go_on_with(struct ctl_flow *f, struct tmpl *t, bool same)
+{
+	f->epoch += !same;
+	if (flow_set_tmpl(f, t) == 0)
+		return true;
+	f->epoch -= !same;
+	return false;
+}
+
 static bool wake_client(struct ctl_flow *f)
 {
 	struct peer_path *pp = flow_conn(f) ? client_path(f) : NULL;
@@ -147,13 +157,8 @@ static bool wake_client(struct ctl_flow *f)
 
 	if (!pp && f->peer->set)
 		path_set_ask(f->peer->set, false);
-	if (!t)
+	if (!t || !go_on_with(f, t, same))
 		return false;
-	f->epoch += !same;
-	if (flow_set_tmpl(f, t) < 0) {
-		f->epoch -= !same;
-		return false;
-	}
 	flow_use_path(f, pp);
 	if (!same)
 		flow_changed_path(f);
@@ -188,13 +193,8 @@ static bool wake_server(struct ctl_flow *f)
 	struct tmpl *t = p ? flow_tmpl_expecting(f, p, f->tmpl->peer_port, &infos) : NULL;
 	bool same = p && moves_same_interfaces(p, f->tmpl->path);
 
-	if (!t)
+	if (!t || !go_on_with(f, t, same))
 		return false;
-	f->epoch += !same;
-	if (flow_set_tmpl(f, t) < 0) {
-		f->epoch -= !same;
-		return false;
-	}
 	if (!same)
 		flow_changed_path(f);
 	return true;

@@ -145,25 +145,25 @@ class Start(SystemTest):
         finally:
             run(["ip", "netns", "del", h.ns_egress])
 
-    def test_contact_port_taken(self):
-        h = self.daemon()
+    def taken(self, port):
+        """A program that has this port of the host."""
         other = spawn(self.lab.inside("h1", ["python3", "-c", "import socket, time\n"
                                              "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-                                             "s.bind(('10.12.0.2', 31654)); print('bound', flush=True)\n"
+                                             f"s.bind(('10.12.0.2', {port})); print('bound', flush=True)\n"
                                              "time.sleep(60)"]))
         wait_for(lambda: "bound" in other.output(), 10)
         self.before = kernel(self.lab.netns("h1"))
+        return other
+
+    def test_contact_port_taken(self):
+        h = self.daemon()
+        other = self.taken(31654)
         self.fails(h, r"10\.12\.0\.2:31654.*contact\.port")
         other.close()
 
     def test_traffic_port_taken(self):
         h = self.daemon(config={"contact": {"traffic": [40000]}, "workers": 1})
-        other = spawn(self.lab.inside("h1", ["python3", "-c", "import socket, time\n"
-                                             "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-                                             "s.bind(('10.12.0.2', 40000)); print('bound', flush=True)\n"
-                                             "time.sleep(60)"]))
-        wait_for(lambda: "bound" in other.output(), 10)
-        self.before = kernel(self.lab.netns("h1"))
+        other = self.taken(40000)
         self.fails(h, r"10\.12\.0\.2:40000.*contact\.traffic")
         other.close()
 

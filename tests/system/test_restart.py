@@ -131,8 +131,7 @@ class Restarts(SystemTest):
         self.assertEqual(h1.counter("flows_not_resumed"), 0)
         time.sleep(0.5)
         for beat in beats:
-            beat.send_signal(signal.SIGTERM)
-            beat.good_answer(40)
+            beat.end_traffic(40)
 
     def test_pause(self):
         """How long nothing is heard: the time without a daemon, and less than a second more."""
