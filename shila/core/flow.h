@@ -162,6 +162,9 @@ struct flow *flow_table_find(struct flow_table *t, const struct flow_key *k);
 
 /**
  * flow_table_find_batch() - Several at once: memory is waited for once for all of them, not for each.
+ * For who has many packets before it answers the first one. The workers have not: a TUN gives one packet a read, and
+ * each is sent on before the next is read, so they call flow_table_find(). This is what scripts/micro/flow_table
+ * compares with other tables, and what a way to read many packets at once would use.
  * @out: @n flows or NULLs
  */
 void flow_table_find_batch(struct flow_table *t, const struct flow_key *keys, unsigned int n, struct flow **out);
