@@ -10,12 +10,13 @@ from .bed import SET_UPS
 from .contender import all_contenders
 from .goals import goals
 from .machine import machine
-from .measurements import ALL
+from .measurements import ALL, throughput
 from .profile import Profile
 from .progress import Progress
 from .run import Bench
 
 REPETITIONS = 5
+MOST_SECONDS = 3600
 
 
 def options_of(argv):
@@ -33,27 +34,56 @@ def options_of(argv):
     p.add_argument("--verbose", action="store_true", help="say more when something fails")
     p.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     options = p.parse_args(argv)
-    options.repetitions = options.repetitions or (1 if options.quick else REPETITIONS)
+    if options.repetitions is None:
+        options.repetitions = 1 if options.quick else REPETITIONS
     if options.repetitions < 1:
         p.error("--repetitions: at least 1")
+    if options.seconds is not None and not 0 < options.seconds <= MOST_SECONDS:
+        p.error(f"--seconds: more than 0, at most {MOST_SECONDS}")
+    for name, path in (("--json", options.json), ("--profile", options.profile)):
+        if path and path != "-" and not writable(path):
+            p.error(f"{name}: cannot write {path}")
+    contenders, measurements = chosen(p, options)
     if options.profile and Profile.missing():
         p.error(f"--profile: {Profile.missing()}")
+    if options.profile and not any(Profile.looks_at(c) and c.takes_part(throughput, s)
+                                   for c in contenders for s in options.set_ups if throughput in measurements):
+        p.error("--profile: shila's throughput is not among what --only names")
+    return options, contenders, measurements
+
+
+def writable(path):
+    """Told now, rather than when there is something to write."""
+    folder = os.path.dirname(os.path.abspath(path))
+    return os.access(path, os.W_OK) and not os.path.isdir(path) if os.path.exists(path) else os.access(folder, os.W_OK)
+
+
+def chosen(p, options):
+    """(contenders, measurements) that --only leaves; the set-ups are in the options then."""
     contenders, measurements = all_contenders(), list(ALL)
     options.set_ups = list(SET_UPS)
     names = [n for part in options.only for n in part.split(",") if n]
+    if options.only and not names:
+        p.error("--only: a name is needed")
     known = [{c.name for c in contenders}, {m.NAME for m in measurements}, set(SET_UPS)]
     for n in names:
         if not any(n in k for k in known):
             p.error(f"--only: no {n}; there are {', '.join(sorted(set.union(*known)))}")
     wanted = [[n for n in names if n in k] for k in known]
-    if wanted[0]:
-        with_base = {b for c in contenders if c.name in wanted[0] for b in (c.base, "tcp")} | set(wanted[0])
-        contenders = [c for c in contenders if c.name in with_base]
     if wanted[1]:
         measurements = [m for m in measurements if m.NAME in wanted[1]]
     if wanted[2]:
         options.set_ups = [s for s in SET_UPS if s in wanted[2]]
-    return options, contenders, measurements
+    contenders = [c for c in contenders if any(c.takes_part(m, s) for m in measurements for s in options.set_ups)]
+    for n in wanted[0]:
+        if n not in [c.name for c in contenders]:
+            p.error(f"--only: {n} takes no part in that, see scripts/bench --list")
+    if wanted[0]:
+        bases = {b for c in contenders if c.name in wanted[0] for b in (c.base, "tcp", "generator")}
+        contenders = [c for c in contenders if c.name in bases | set(wanted[0])]
+    if not contenders:
+        p.error("--only: nobody takes part in that, see scripts/bench --list")
+    return contenders, measurements
 
 
 def show_list(contenders, measurements):
@@ -88,13 +118,15 @@ def main(argv):
         show_list(contenders, measurements)
         return 0
     progress = Progress()
-    here = []
+    here, missing = [], {}
     for c in contenders:
         if c.missing():
             progress.say(f"without {c.name}: {c.missing()}")
+            missing[c.name] = f"not measured: {c.missing()}"
         else:
             here.append(c)
     bench = Bench(options, here, measurements, progress)
+    bench.notes.update(missing)
     interrupted = False
     try:
         bench.run()
@@ -103,7 +135,8 @@ def main(argv):
         print("bench: interrupted", file=sys.stderr)
         interrupted = True
     wanted = goals(bench.figures)
-    result = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "command": command(options), "versions": bench.versions,
+    result = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "command": command(options), "interrupted": interrupted,
+              "versions": bench.versions,
               "notes": bench.notes, "repetitions": options.repetitions, "figures": bench.figures.as_json(), "goals": [vars(g) for g in wanted],
               "failures": bench.figures.failures}
     if options.json:
@@ -124,4 +157,7 @@ def main(argv):
         print(f"profile: {bench.profile.path}", file=sys.stderr)
     if interrupted:
         return 130
+    if not bench.figures.rows and not bench.figures.failures:
+        print("bench: there was nothing to measure", file=sys.stderr)
+        return 1
     return 1 if bench.figures.failures else 0

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 from . import contenders, iperf
+from .bed import SET_UPS
 
 
 class Contender:
@@ -29,6 +30,10 @@ class Contender:
     def version(self):
         """Of the program, for the report; called after start()."""
         return None
+
+    def takes_part(self, measurement, set_up):
+        return (set_up in self.set_ups and measurement.NAME in self.measurements and
+                set_up in getattr(measurement, "SET_UPS", SET_UPS))
 
     def start(self, bed):
         """Called once for the set-ups A and B together, once for "routers"; returns when traffic can flow.

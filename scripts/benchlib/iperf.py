@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 import time
 
 from harness import Failed, Process, run
@@ -18,7 +19,7 @@ OPTIONS = {"up": [], "down": ["-R"], "ipv6": [], "parallel": ["-P", str(PARALLEL
 def client_argv(contender, case, seconds):
     """The rate does not depend on the machine's congestion control: cubic."""
     return contender.client_command(["iperf3", "-c", contender.address(6 if case == "ipv6" else 4), "-J", "-C", "cubic",
-                                     "-t", seconds, "-O", OMIT_S, *OPTIONS[case]])
+                                     "-t", math.ceil(seconds), "-O", OMIT_S, *OPTIONS[case]])
 
 
 def answer_of(contender, text):

@@ -23,6 +23,10 @@ class Profile:
     def missing():
         return None if shutil.which("perf") else "perf is not there (package linux-perf)"
 
+    @staticmethod
+    def looks_at(contender):
+        return contender.name.startswith("shila")
+
     def wants(self, key):
         """Each kind of run once."""
         return key not in self.done

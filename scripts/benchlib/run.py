@@ -44,9 +44,7 @@ class Bench:
         """[(measurement, steps)]"""
         plan = []
         for m in self.measurements:
-            taking_part = [c for c in self.contenders if set_up in c.set_ups and m.NAME in c.measurements]
-            if set_up not in getattr(m, "SET_UPS", ("A", "B", "routers")):
-                continue
+            taking_part = [c for c in self.contenders if c.takes_part(m, set_up)]
             steps = m.steps(self, set_up, taking_part) if taking_part else []
             if steps:
                 plan.append((m, steps))
@@ -59,7 +57,10 @@ class Bench:
         total = sum(step.seconds for p in plans.values() for _, steps in p for step in steps)
         self.progress.begin(total + sum(START_S[k] for k in kinds))
         for kind in kinds:
-            self._run_bed(kind, {s: p for s, p in plans.items() if kind_of(s) == kind})
+            try:
+                self._run_bed(kind, {s: p for s, p in plans.items() if kind_of(s) == kind})
+            except Exception as e:  # what was seen on the other bed is kept
+                self._failure("lab", kind, "start and stop", e)
         self.progress.end()
 
     def _run_bed(self, kind, plans):

@@ -26,11 +26,17 @@ class Bench(SystemTest):
         for name in ("measurements:", "throughput", "idle", "contenders:", "tcp", "shila-mptcp", "set-ups:", "routers"):
             self.assertIn(f"{name}", text)
 
-    def test_unknown_name(self):
-        p = run([BENCH, "--only", "throughput,nonsense"], check=False)
-        self.assertEqual(p.returncode, 2)
-        self.assertIn("no nonsense", p.stderr)
-        self.assertIn("shila-tcp", p.stderr)
+    def test_wrong_options(self):
+        """Told at once, not after an hour."""
+        for options, words in [(["--only", "throughput,nonsense"], "no nonsense; there are A, B, connects"),
+                               (["--only", ","], "a name is needed"), (["--only", "generator,A"], "generator takes no part"),
+                               (["--only", "idle,A"], "nobody takes part"), (["--seconds", "0"], "--seconds"),
+                               (["--repetitions", "0"], "--repetitions"), (["--json", "/nonexistent/x"], "cannot write"),
+                               (["--profile", "/nonexistent/x"], "cannot write"),
+                               (["--only", "rr", "--profile", os.devnull], "--profile"), (["--frobnicate"], "frobnicate")]:
+            p = run([BENCH, *options], check=False)
+            self.assertEqual(p.returncode, 2, options)
+            self.assertIn(words, p.stderr)
 
     def test_one_measurement(self):
         p = spawn([*INSIDE, "--only", "idle", "--repetitions", 1, "--seconds", 0.5, "--json", "-"])
@@ -45,11 +51,14 @@ class Bench(SystemTest):
             self.assertEqual(len(row["values"]["wake_ups"]), 1)
 
     def test_ctrl_c_leaves_nothing(self):
-        p = spawn([*INSIDE, "--only", "idle", "--seconds", 60])
+        path = os.path.join(temporary(), "figures")
+        p = spawn([*INSIDE, "--only", "idle", "--seconds", 60, "--json", path])
         wait_for(lambda: [n for n in left(p.pid) if n.endswith("-i")], 30, "daemons of the bench")
         p.send_signal(signal.SIGINT)
         self.assertIn("interrupted", p.finish(30, code=130))
         self.assertEqual(left(p.pid), [])
+        with open(path, encoding="utf-8") as f:
+            self.assertTrue(json.load(f)["interrupted"])
 
 
 if __name__ == "__main__":

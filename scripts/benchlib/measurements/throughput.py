@@ -40,7 +40,7 @@ def in_quick(set_up, case, name):
 
 def one(bench, set_up, contender, case, seconds):
     key = f"{set_up} {case} {contender.name}"
-    if bench.profile and contender.name.startswith("shila") and bench.profile.wants(key):
+    if bench.profile and bench.profile.looks_at(contender) and bench.profile.wants(key):
         # A run of its own: perf costs.
         bench.profile.around(key, seconds + OMIT_S, lambda: contender.throughput(case, seconds))
     meter = Meter(contender.pids(), bench.background)
