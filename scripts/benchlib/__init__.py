@@ -4,6 +4,7 @@
 bed.py            the two hosts and what joins them: set-ups A, B and routers
 contender.py      what is compared: the interface, and how all of them are found
 contenders/       one file for each kind
+tunnel.py         what those have in common that are two daemons
 measurements/     one file for each measurement: throughput, rr, ...
 run.py            runs the steps of all measurements in turn, with progress
 figures.py        what was seen: medians, spread, ratios; JSON

@@ -5,9 +5,10 @@ import json
 import os
 import signal
 
-from harness import BUILD, Failed, run, spawn, wait_for
+from harness import BUILD, Failed, run, spawn
 
 from ..contender import Contender
+from ..tunnel import Tunnel
 
 ORDER = 5
 # Frame header, thin TCP header and timestamps: what shila needs in each packet of a plain TCP connection.
@@ -74,7 +75,7 @@ class Generator(Contender):
                 f"{best['burst']} at once, {best['window']} under way")
 
 
-class Gateway(Contender):
+class Gateway(Tunnel):
     """One gateway on each host, one session over the one path, static prefixes.
 
     A gateway asks the control service of the other AS where that AS has gateways, and this reads it in the
@@ -87,18 +88,12 @@ class Gateway(Contender):
     base = "generator"
     ready_s = 40
 
-    def start(self, bed):
-        self.bed = bed
-        self.processes = {}
-        for host in (bed.server, bed.client):
+    def configure(self):
+        for host in (self.bed.server, self.bed.client):
             self._announce(host)
-        for host in (bed.server, bed.client):
-            self._start_on(host)
-        wait_for(self._answers, self.ready_s, "the gateways carry a ping", every=0.2)
 
-    def stop(self):
-        for p in getattr(self, "processes", {}).values():
-            p.close()
+    def inner(self, host):
+        return f"172.20.{host[1:]}.1"
 
     def _ports(self, host):
         address = self.bed.address(host)
@@ -115,9 +110,8 @@ class Gateway(Contender):
             json.dump(topology, f, indent=1)
         os.kill(lab.processes(host)["control"], signal.SIGHUP)  # it reads the file again
 
-    def _start_on(self, host):
-        lab, me = self.bed.lab, host[1:]
-        other = self.bed.client if host == self.bed.server else self.bed.server
+    def start_on(self, host):
+        lab, other = self.bed.lab, self.other(host)
         policy = os.path.join(self.bed.dir, f"gateway-{host}.policy")
         with open(policy, "w", encoding="ascii") as f:
             json.dump({"ASes": {lab.hosts[other]["isd_as"]: {"Nets": [f"172.20.{other[1:]}.0/24"]}},
@@ -125,34 +119,16 @@ class Gateway(Contender):
         config = os.path.join(self.bed.dir, f"gateway-{host}.toml")
         sections = {
             "gateway": {"id": f"gateway-{host}", "traffic_policy_file": policy, **self._ports(host)},
-            "tunnel": {"name": "sig", "src_ipv4": f"172.20.{me}.1"},
+            "tunnel": {"name": "sig", "src_ipv4": self.inner(host)},
             "sciond_connection": {"address": lab.hosts[host]["daemon"]},
             "log.console": {"level": "error"},
         }
         with open(config, "w", encoding="ascii") as f:
             for section, values in sections.items():
                 f.write(f"[{section}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items()))
-        run(["ip", "-n", lab.netns(host), "address", "add", f"172.20.{me}.1/32", "dev", "lo"])
+        run(["ip", "-n", lab.netns(host), "address", "add", f"{self.inner(host)}/32", "dev", "lo"])
         self.processes[host] = spawn(self.bed.inside(host, [os.path.join(lab.info["tools"], "gateway"), "--config",
                                                             config]))
-
-    def _answers(self):
-        for host, p in self.processes.items():
-            if p.poll() is not None:
-                raise Failed(f"gateway on {host} ended with {p.returncode}: {p.output()[-2000:]}")
-        return run(self.client_command(["ping", "-c1", "-W1", self.address()]), check=False).returncode == 0
-
-    def server_command(self, argv):
-        return self.bed.inside(self.bed.server, argv)
-
-    def client_command(self, argv):
-        return self.bed.inside(self.bed.client, argv)
-
-    def address(self, family=4):
-        return f"172.20.{self.bed.server[1:]}.1"
-
-    def pids(self):
-        return [p.pid for p in self.processes.values()]
 
 
 CONTENDERS = [Generator, Gateway]

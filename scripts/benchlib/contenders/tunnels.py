@@ -9,61 +9,28 @@ import subprocess
 from harness import Failed, run, spawn, wait_for
 
 from .. import ROOT
-from ..contender import Contender
+from ..tunnel import Tunnel
 
 ORDER = 20
 BUILD = os.path.join(ROOT, "scripts", "bench-tools", "build")
-READY_S = 10
+READY_S = 10  # seconds: socket, device
 
 
-class Tunnel(Contender):
-    """Two daemons with a TUN device each; the address of host N in the tunnel is PREFIX.N."""
+class DeviceTunnel(Tunnel):
+    """A TUN device for each; the address of host N in the tunnel is PREFIX.N."""
 
     prefix = None
 
-    def start(self, bed):
-        self.bed = bed
-        self.processes = {}
-        self.configure()
-        for host in (bed.server, bed.client):
-            self.start_on(host)
-        wait_for(self.answers, READY_S, f"{self.name} carries a ping")
-
-    def stop(self):
-        for p in getattr(self, "processes", {}).values():
-            p.close()
-
-    def answers(self):
-        for host, p in self.processes.items():
-            if p.poll() is not None:
-                raise Failed(f"{self.name} on {host} ended with {p.returncode}: {p.output()[-2000:]}")
-        return run(self.client_command(["ping", "-c1", "-W1", self.address()]), check=False).returncode == 0
-
     def inner(self, host):
         return f"{self.prefix}.{host[1:]}"
-
-    def other(self, host):
-        return self.bed.client if host == self.bed.server else self.bed.server
 
     def raise_device(self, host, device, mtu):
         ip = ["ip", "-n", self.bed.lab.netns(host)]
         run([*ip, "address", "add", f"{self.inner(host)}/24", "dev", device])
         run([*ip, "link", "set", device, "mtu", mtu, "up"])
 
-    def server_command(self, argv):
-        return self.bed.inside(self.bed.server, argv)
 
-    def client_command(self, argv):
-        return self.bed.inside(self.bed.client, argv)
-
-    def address(self, family=4):
-        return self.inner(self.bed.server)
-
-    def pids(self):
-        return [p.pid for p in self.processes.values()]
-
-
-class WireGuard(Tunnel):
+class WireGuard(DeviceTunnel):
     """Configured over its own socket (https://www.wireguard.com/xplatform), so `wg` is not needed."""
 
     name = "wireguard-go"
@@ -123,7 +90,7 @@ def _wireguard_set(path, values):
         raise Failed(f"wireguard-go refused its configuration: {answer}")
 
 
-class Fastd(Tunnel):
+class Fastd(DeviceTunnel):
     name = "fastd"
     what = "fastd from Debian, method null: neither encrypts nor authenticates data"
     prefix = "172.22.0"
