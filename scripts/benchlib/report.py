@@ -29,9 +29,9 @@ def cells(figures, bases, row, measurement):
         spread = row.spread(name)
         text = number(row.median(name), digits)
         if i == 0:
-            ratios = [f"{figures.ratio(row.measurement, row.set_up, row.case, row.contender, b, name):.2f} {b}"
-                      for b in bases.get(row.contender, ())
-                      if b != row.contender and figures.row(row.measurement, row.set_up, row.case, b)]
+            ratios = [(b, figures.ratio(row.measurement, row.set_up, row.case, row.contender, b, name))
+                      for b in bases.get(row.contender, ()) if b != row.contender]
+            ratios = [f"{r:.2f} {b}" for b, r in ratios if r is not None]
             out += [text, f"{number(spread[0], digits)}..{number(spread[1], digits)}" if spread else "",
                     ", ".join(ratios)]
         else:
