@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEADLINE_MS 5000
@@ -577,6 +578,15 @@ static void test_parts(void)
 	close(fd);
 }
 
+/* Of this thread: a busy machine lets it wait, which is no turn of ours. */
+static uint64_t worked_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* Many who ask for all they can get: each turn of the loop stays short, and nobody waits for ever. */
 static void test_turns(void)
 {
@@ -592,11 +602,11 @@ static void test_turns(void)
 		put(&f, fds[i], list, strlen(list));
 	}
 	for (int round = 0; left && round < 100000; round++) {
-		uint64_t began = uv_hrtime();
+		uint64_t took = worked_ns();
 
 		uv_run(&f.loop, UV_RUN_NOWAIT);
-		if (uv_hrtime() - began > longest)
-			longest = uv_hrtime() - began;
+		took = worked_ns() - took;
+		longest = took > longest ? took : longest;
 		for (int i = 0; i < MAX_CLIENTS; i++) {
 			ssize_t n = fds[i] < 0 ? 0 : recv(fds[i], buf, sizeof(buf), 0);
 
@@ -608,7 +618,7 @@ static void test_turns(void)
 		}
 	}
 	CHECK("all are answered", !left);
-	CHECK("2 ms and one element more is a turn", longest < 50000000); /* a busy machine has other ideas */
+	CHECK("2 ms and one element more is a turn", longest < 50000000);
 	fixture_close(&f);
 }
 
