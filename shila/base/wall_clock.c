@@ -5,21 +5,41 @@
 #include <string.h>
 #include <time.h>
 
-static int64_t seconds(clockid_t id)
+struct moment {
+	int64_t unix_s, boot_s, awake_s;
+};
+
+static int64_t milliseconds(clockid_t id)
 {
 	struct timespec ts = { 0 };
 
 	clock_gettime(id, &ts);
-	return ts.tv_sec;
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int64_t rounded_s(int64_t ms)
+{
+	return (ms + (ms < 0 ? -500 : 500)) / 1000;
+}
+
+/* Each clock begins its seconds at a moment of its own, so it is their differences that are rounded. */
+static struct moment now(void)
+{
+	int64_t boot = milliseconds(CLOCK_BOOTTIME), unix_time = milliseconds(CLOCK_REALTIME);
+	int64_t awake = milliseconds(CLOCK_MONOTONIC), boot_s = boot / 1000;
+
+	return (struct moment){ boot_s + rounded_s(unix_time - boot), boot_s, boot_s - rounded_s(boot - awake) };
 }
 
 void wall_clock_init(struct wall_clock *w)
 {
+	const struct moment m = now();
+
 	memset(w, 0, sizeof(*w));
-	w->now_unix_s = seconds(CLOCK_REALTIME);
-	w->boot_s = seconds(CLOCK_BOOTTIME);
+	w->now_unix_s = m.unix_s;
+	w->boot_s = m.boot_s;
 	w->offset_s = w->believed_s = w->now_unix_s - w->boot_s;
-	w->asleep_s = w->boot_s - seconds(CLOCK_MONOTONIC);
+	w->asleep_s = w->boot_s - m.awake_s;
 }
 
 struct wall_clock_event wall_clock_look_at(struct wall_clock *w, int64_t unix_s, int64_t boot_s, int64_t awake_s)
@@ -44,7 +64,9 @@ struct wall_clock_event wall_clock_look_at(struct wall_clock *w, int64_t unix_s,
 
 struct wall_clock_event wall_clock_look(struct wall_clock *w)
 {
-	return wall_clock_look_at(w, seconds(CLOCK_REALTIME), seconds(CLOCK_BOOTTIME), seconds(CLOCK_MONOTONIC));
+	const struct moment m = now();
+
+	return wall_clock_look_at(w, m.unix_s, m.boot_s, m.awake_s);
 }
 
 int64_t wall_clock_earliest(const struct wall_clock *w)
