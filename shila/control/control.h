@@ -788,8 +788,6 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		  bool syn); /* @syn: DATA with a SYN, whose ack nobody checked */
 bool moves_probe_reply(struct control *c, const struct peer *from, const struct frame_probe *p);
 void moves_forget_probe(struct ctl_flow *f);
-/* Whether two paths have the same interfaces; a received one has no AS numbers. */
-bool moves_same_interfaces(const struct path *a, const struct path *b);
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp); /* client: counts, sets f->path */
 
 /* ---- announcing.c ---- */

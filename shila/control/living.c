@@ -17,8 +17,8 @@
 struct living {
 	struct living *next;
 	struct liveness *live; /* one reference */
-	uint16_t local_port, peer_port, num_ifids;
-	uint16_t ifids[];
+	struct path *path;     /* one reference: as it was when the record was made */
+	uint16_t local_port, peer_port;
 };
 
 static uint64_t answer_us(const struct living *v)
@@ -26,14 +26,11 @@ static uint64_t answer_us(const struct living *v)
 	return atomic_load_explicit(&v->live->answer_us, memory_order_relaxed);
 }
 
-static bool on_path(const struct living *v, const struct path *path)
+static void living_put(struct living *v)
 {
-	if (v->num_ifids != path->num_hops)
-		return false;
-	for (uint16_t i = 0; i < path->num_hops; i++)
-		if (v->ifids[i] != path->hops[i].ifid)
-			return false;
-	return true;
+	liveness_put(v->live);
+	path_put(v->path);
+	free(v);
 }
 
 /* ---- records ---- */
@@ -50,15 +47,13 @@ static void forget_old(struct peer *p)
 		}
 		*at = v->next;
 		p->num_living--;
-		liveness_put(v->live);
-		free(v);
+		living_put(v);
 	}
 }
 
 static struct living *living_new(struct control *c, struct peer *p, const struct tmpl *t)
 {
-	const struct path *path = t->path;
-	struct living *v = calloc(1, sizeof(*v) + path->num_hops * sizeof(v->ifids[0]));
+	struct living *v = calloc(1, sizeof(*v));
 
 	if (v)
 		v->live = liveness_new((uint8_t)(c->next_living += 41)); /* a record that follows another begins elsewhere */
@@ -69,9 +64,7 @@ static struct living *living_new(struct control *c, struct peer *p, const struct
 	}
 	v->local_port = t->local_port;
 	v->peer_port = t->peer_port;
-	v->num_ifids = path->num_hops;
-	for (uint16_t i = 0; i < path->num_hops; i++)
-		v->ifids[i] = path->hops[i].ifid;
+	v->path = path_get(t->path);
 	v->next = p->living;
 	p->living = v;
 	p->num_living++;
@@ -86,7 +79,7 @@ void living_join(struct control *c, struct tmpl *t)
 	if (!p || t->live || t->local_port == c->cfg->contact.port || t->peer_port == p->contact_port)
 		return;
 	for (v = p->living; v; v = v->next)
-		if (v->local_port == t->local_port && v->peer_port == t->peer_port && on_path(v, t->path))
+		if (v->local_port == t->local_port && v->peer_port == t->peer_port && path_same_interfaces(v->path, t->path))
 			break;
 	if (!v && p->num_living >= LIVING_MAX / 2)
 		forget_old(p);
@@ -102,8 +95,7 @@ void living_free(struct peer *p)
 
 	while ((v = p->living)) {
 		p->living = v->next;
-		liveness_put(v->live);
-		free(v);
+		living_put(v);
 	}
 	p->num_living = 0;
 }
@@ -115,7 +107,7 @@ const struct liveness *living_newest(const struct peer *p, const struct path *pa
 	const struct living *newest = NULL;
 
 	for (const struct living *v = p->living; v; v = v->next)
-		if (on_path(v, path) && answer_us(v) && (!newest || answer_us(v) > answer_us(newest)))
+		if (path_same_interfaces(v->path, path) && answer_us(v) && (!newest || answer_us(v) > answer_us(newest)))
 			newest = v;
 	return newest ? newest->live : NULL;
 }
@@ -132,7 +124,7 @@ bool living_rests(const struct peer *p, const struct path *path, uint64_t now_us
 	bool known = false;
 
 	for (const struct living *v = p->living; v; v = v->next) {
-		if (!on_path(v, path))
+		if (!path_same_interfaces(v->path, path))
 			continue;
 		if (liveness_state(v->live) != LIVENESS_REST || now_us < answer_us(v) + LIVING_REST_US || never_answered(v->live))
 			return false;
@@ -151,7 +143,7 @@ void living_suspect(struct control *c, const struct up_msg *m)
 	if (!f || !f->tmpl || !f->tmpl->live || f->epoch != m->saw)
 		return;
 	if (!pp) /* of a server; but we may have flows of our own there */
-		for (pp = f->peer->paths; pp && !moves_same_interfaces(pp->path, f->tmpl->path);)
+		for (pp = f->peer->paths; pp && !path_same_interfaces(pp->path, f->tmpl->path);)
 			pp = pp->next;
 	if (!pp)
 		return;

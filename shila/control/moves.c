@@ -168,21 +168,11 @@ void moves_set_renewed(struct control *c, const struct path_set *s)
 
 /* ---- either side: following the other ---- */
 
-bool moves_same_interfaces(const struct path *a, const struct path *b)
-{
-	if (a->num_hops != b->num_hops)
-		return false;
-	for (uint16_t i = 0; i < a->num_hops; i++)
-		if (a->hops[i].ifid != b->hops[i].ifid)
-			return false;
-	return true;
-}
-
 static struct peer_path *own_path(const struct ctl_flow *f, const struct path *path)
 {
 	struct peer_path *pp = f->peer->paths;
 
-	while (pp && !moves_same_interfaces(pp->path, path))
+	while (pp && !path_same_interfaces(pp->path, path))
 		pp = pp->next;
 	return pp;
 }
@@ -190,7 +180,7 @@ static struct peer_path *own_path(const struct ctl_flow *f, const struct path *p
 static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 {
 	uint8_t before = f->epoch;
-	bool moved = epoch != before || !f->tmpl || !moves_same_interfaces(t->path, f->tmpl->path);
+	bool moved = epoch != before || !f->tmpl || !path_same_interfaces(t->path, f->tmpl->path);
 	char text[256];
 
 	f->epoch = epoch;
@@ -220,7 +210,7 @@ static struct tmpl *followed_tmpl(struct ctl_flow *f, const struct arrival *a)
 	uint16_t before = f->tmpl ? f->tmpl->path->mtu_bytes : SCION_MIN_MTU, mtu;
 	struct tmpl *t = control_reply_tmpl(f->control, a, a->udp.dst_port, before);
 	const struct path *known = t ? path_known(f->control, a->peer.ia, t->path) : NULL;
-	bool same = t && f->tmpl && moves_same_interfaces(t->path, f->tmpl->path);
+	bool same = t && f->tmpl && path_same_interfaces(t->path, f->tmpl->path);
 
 	mtu = known ? known->mtu_bytes : SCION_MIN_MTU;
 	if (!t || mtu == t->mtu_bytes || (same && (!known || mtu > t->mtu_bytes)))
@@ -279,13 +269,13 @@ void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a
 		return;
 	}
 	if (!newer && f->tmpl && t->rx_infos_len == f->tmpl->rx_infos_len &&
-	    !memcmp(t->rx_infos, f->tmpl->rx_infos, t->rx_infos_len) && moves_same_interfaces(t->path, f->tmpl->path)) {
+	    !memcmp(t->rx_infos, f->tmpl->rx_infos, t->rx_infos_len) && path_same_interfaces(t->path, f->tmpl->path)) {
 		tmpl_put(t); /* nothing new: a frame that crossed the opening of the flow */
 		worker_asked_done(c->workers[f->worker], f->slot);
 		return;
 	}
 	/* Other bytes of the same path: unless they are old; then the worker asks again, but not with every segment. */
-	if (!newer && f->tmpl && moves_same_interfaces(t->path, f->tmpl->path)) {
+	if (!newer && f->tmpl && path_same_interfaces(t->path, f->tmpl->path)) {
 		if (t->path->expiry_unix_s >= f->tmpl->path->expiry_unix_s)
 			adopt(f, t, f->epoch);
 		else

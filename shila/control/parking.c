@@ -191,7 +191,7 @@ static bool wake_server(struct ctl_flow *f)
 	struct path *p = server_path(f);
 	struct tmpl_infos infos = p ? flow_infos(p) : (struct tmpl_infos){ 0 };
 	struct tmpl *t = p ? flow_tmpl_expecting(f, p, f->tmpl->peer_port, &infos) : NULL;
-	bool same = p && moves_same_interfaces(p, f->tmpl->path);
+	bool same = p && path_same_interfaces(p, f->tmpl->path);
 
 	if (!t || !go_on_with(f, t, same))
 		return false;

@@ -160,15 +160,8 @@ size_t peer_candidates(struct control *c, struct peer *p, const struct path_poli
 struct path *path_set_match(const struct path_set *s, const struct path *reversed)
 {
 	for (size_t i = 0; s && i < s->num_paths; i++) {
-		struct path *p = s->paths[i];
-		uint16_t k = 0;
-
-		if (p->num_hops != reversed->num_hops)
-			continue;
-		while (k < p->num_hops && p->hops[k].ifid == reversed->hops[k].ifid)
-			k++;
-		if (k == p->num_hops)
-			return p;
+		if (path_same_interfaces(s->paths[i], reversed))
+			return s->paths[i];
 	}
 	return NULL;
 }

@@ -61,6 +61,16 @@ bool path_same(const struct path *a, const struct path *b)
 	return !memcmp(a->fingerprint, b->fingerprint, PATH_FINGERPRINT_LEN) && a->dst_ia.v == b->dst_ia.v;
 }
 
+bool path_same_interfaces(const struct path *a, const struct path *b)
+{
+	if (a->num_hops != b->num_hops)
+		return false;
+	for (uint16_t i = 0; i < a->num_hops; i++)
+		if (a->hops[i].ifid != b->hops[i].ifid)
+			return false;
+	return true;
+}
+
 char *path_fingerprint_str(const struct path *p, char *buf)
 {
 	for (int i = 0; i < PATH_FINGERPRINT_LEN; i++)

@@ -48,7 +48,9 @@ struct path *path_get(struct path *p); /* one more reference; returns @p */
 void path_put(struct path *p);	       /* one less; frees with the last; NULL is fine */
 bool path_same(const struct path *a, const struct path *b); /* equal fingerprints */
 char *path_fingerprint_str(const struct path *p, char *buf); /* PATH_FINGERPRINT_STRLEN */
-/* path_share_link() - Number of links that both cross, in either direction. */
+/* path_same_interfaces() - The same way? Also of a path that was received, which has no AS numbers. */
+bool path_same_interfaces(const struct path *a, const struct path *b);
+/* path_shared_links() - Number of links that both cross, in either direction. */
 unsigned int path_shared_links(const struct path *a, const struct path *b);
 /* path_has_interface() - Does it cross this interface? */
 bool path_has_interface(const struct path *p, struct isd_as ia, uint64_t ifid);
