@@ -101,6 +101,8 @@ struct peer_path {
 	unsigned int good;	  /* answers in a row since it was down */
 	uint32_t probe_id;	  /* outstanding, 0: none */
 	uint64_t probe_sent_us;
+	uint32_t late_id;	  /* one that was given up, and may yet be answered; 0: none */
+	uint64_t late_sent_us;
 	uint64_t next_probe_us;
 	uint64_t heard_us;	  /* last answer or frame on it */
 	uint32_t on;		  /* flows that use it; there are `flows` of them */

@@ -111,8 +111,10 @@ static void set_state(struct peer_path *pp, enum path_state state)
 		if (pp->peer->set)
 			path_set_look(pp->peer->set);
 	} else if (state == PATH_STATE_UP) {
-		if (old == PATH_STATE_DOWN)
+		if (old == PATH_STATE_DOWN) {
 			log_info("path %s to %s is up again", fp, pp->peer->text);
+			pp->sent = pp->answered = 0; /* the outage says nothing about how lossy it is now */
+		}
 		if (old == PATH_STATE_DOWN || has_stranded(pp->peer))
 			came_up(pp);
 	}
@@ -147,8 +149,21 @@ static bool heard_since(struct control *c, const struct peer_path *pp, uint64_t 
 	return false;
 }
 
+/*
+ * A path that has become slower than its time-out must not stay down for that: of the probes that were given up the
+ * first one is remembered, for as long as an answer may take.
+ */
+static void remember_late(struct peer_path *pp)
+{
+	if (control_now_us() - pp->late_sent_us <= PROBE_TIMEOUT_MAX_US)
+		return;
+	pp->late_id = pp->probe_id;
+	pp->late_sent_us = pp->probe_sent_us;
+}
+
 static void missed(struct control *c, struct peer_path *pp)
 {
+	remember_late(pp);
 	pp->probe_id = 0;
 	c->probes_out -= !!c->probes_out;
 	pp->good = 0;
@@ -170,7 +185,7 @@ static void missed(struct control *c, struct peer_path *pp)
 		pp->next_probe_us = 0; /* at once */
 }
 
-static void answered(struct peer_path *pp, uint64_t rtt_us)
+static void learn_rtt(struct peer_path *pp, uint64_t rtt_us)
 {
 	uint32_t rtt = rtt_us < UINT32_MAX ? (uint32_t)rtt_us : UINT32_MAX;
 
@@ -187,6 +202,11 @@ static void answered(struct peer_path *pp, uint64_t rtt_us)
 		pp->srtt_us = (uint32_t)((7ull * pp->srtt_us + rtt) / 8);
 	}
 	pp->answered++;
+}
+
+static void answered(struct peer_path *pp, uint64_t rtt_us)
+{
+	learn_rtt(pp, rtt_us);
 	pp->misses = pp->excused = 0;
 	pp->good++;
 	pp->heard_us = control_now_us();
@@ -442,6 +462,13 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 	}
 	if (moves_probe_reply(c, p, &reply))
 		return;
+	for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
+		if (pp->late_id != reply.id || pp->late_sent_us != reply.sent_us || c->contact_backlog)
+			continue;
+		pp->late_id = 0;
+		learn_rtt(pp, control_now_us() - reply.sent_us);
+		return;
+	}
 	c->drops[VERDICT_FRAME_STATE]++; /* too late */
 }
 
