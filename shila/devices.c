@@ -73,6 +73,17 @@ static void choose_path_manager(struct devices *d, const struct netns *ns, uint8
 			 ns->name);
 }
 
+/* Without it a client finds out only when it sends which of its subflows our kernel has lost. */
+static void watch_servers(struct devices *d, const struct netns *ns)
+{
+	int old = netns_enter(ns), err = old < 0 ? old : mptcp_pm_watch(&d->pm[0]);
+
+	if (old >= 0)
+		netns_leave(old);
+	if (err < 0)
+		log_debug("namespace '%s': the kernel does not tell of lost subflows: %s", ns->name, strerror(-err));
+}
+
 static int check_owner(const struct netns *ns, const struct netns_tun *t, char *why)
 {
 	char alias[64];
@@ -228,6 +239,7 @@ static int add_ingress(struct devices *d, const struct config *cfg, struct state
 		return err;
 	if (d->num_namespaces > before)
 		choose_path_manager(d, ns, 0, ns->made ? PATH_MANAGER_KERNEL : PATH_MANAGER_AUTO);
+	watch_servers(d, ns);
 	snprintf(t.name, sizeof(t.name), "%s0", in->device);
 	for (size_t i = 0; i < in->num_addresses; i++)
 		t.addresses[t.num_addresses++] = in->addresses[i];

@@ -17,7 +17,7 @@ struct devices {
 	int fds[CONTROL_MAX_TUNS][CONFIG_MAX_WORKERS];
 	unsigned int queues;
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
-	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; not open: the kernel manages subflows itself */
+	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; no commands: the kernel manages subflows itself; 0: only watched */
 	bool no_datagram_trains; /* some TUN takes every datagram alone */
 	enum config_steering steering; /* rings: some TUN has no program */
 };

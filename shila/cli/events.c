@@ -50,6 +50,13 @@ static const char *state_text(const char *name)
 		{ "flow_parked", "is parked" },
 		{ "flow_woken", "was woken" },
 		{ "flow_closed", "is closed" },
+		{ "subflow_added", "was added" },
+		{ "subflow_recreated", "was made in the place of a lost one" },
+		{ "subflow_failed", "could not be opened" },
+		{ "subflow_lost", "was lost" },
+		{ "subflow_ended", "was ended: one too many for the paths" },
+		{ "subflow_backup", "carries data only if no other does" },
+		{ "subflow_normal", "carries data" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -65,12 +72,16 @@ static void print_text(const json_t *e)
 	char line[512];
 
 	print_time(e);
-	if (!strncmp(name, "flow_", 5)) {
+	if (json_is_string(json_object_get(e, "flow"))) {
 		snprintf(line, sizeof(line), "flow %s %s %s %s > %s %s", get(e, "flow"), get(e, "protocol"), get(e, "role"),
 			 get(e, server ? "remote" : "local"), get(e, server ? "local" : "remote"), state);
 		text_print(stdout, line, SIZE_MAX);
 		if (json_is_string(json_object_get(e, "path"))) {
 			snprintf(line, sizeof(line), ", path %s to %s", get(e, "path"), get(e, "peer"));
+			text_print(stdout, line, SIZE_MAX);
+		}
+		if (json_is_string(json_object_get(e, "reason"))) {
+			snprintf(line, sizeof(line), " (%s)", get(e, "reason"));
 			text_print(stdout, line, SIZE_MAX);
 		}
 	} else {

@@ -302,7 +302,8 @@ int control_new(const struct control_setup *setup, struct control **out)
 	if (err < 0)
 		return err;
 	probing_start(c);
-	return subflows_start(c);
+	err = lost_sockets_start(c);
+	return err < 0 ? err : subflows_start(c);
 }
 
 void control_set_as(struct control *c, const struct local_as *as)
@@ -363,6 +364,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 	path_sets_stop(c);
 	flow_timers_stop(c);
 	subflows_stop(c);
+	lost_sockets_stop(c);
 	wake_close(&c->from_workers);
 	uv_close((uv_handle_t *)&c->tick, NULL);
 	uv_close((uv_handle_t *)&c->announcer, NULL);

@@ -16,6 +16,7 @@
  *     conns.c     connections: their plan of paths, their token, which path is next
  *     subflows.c  our path manager: which subflows a connection has
  *     subflow_orders.c  telling the kernel
+ *     lost_sockets.c  what the kernel tells of servers' subflows
  *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
  *     flows.c     flows: their slots in the workers, state, timers, the end
  *     records.c   where their records are, and lists of them
@@ -254,10 +255,12 @@ struct ctl_flow {
 	bool lost : 1;		 /* our kernel took that for a new connection: it has not this one */
 	bool refused : 1;	 /* by our kernel, and the client is still to hear of it */
 	bool expected : 1;	 /* a join that was ordered: its SYN is to come */
-	bool given_up : 1;	 /* we ended it */
+	bool given_up : 1;	 /* ended by FIN, by us or the kernel, which go their way */
 	bool socket_lost : 1;	 /* our kernel ended it, and the peer may not know */
 	bool backup : 1;
 	bool stands_in : 1;	 /* a join in the place of the main flow, which is gone */
+	bool reset_seen : 1;	 /* of a client: by RST, and the kernel has not yet told of it */
+	bool replaces : 1;	 /* ordered in the place of one that was lost */
 	bool was_open : 1;
 	uint8_t address_id;	 /* of a join that was ordered; 0: it was not, or by another daemon */
 	uint8_t announce_left;	 /* ALIVEs that may still announce a move */
@@ -366,7 +369,7 @@ struct control_setup {
 	struct control_tun tuns[CONTROL_MAX_TUNS];
 	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
-	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; not open: the kernel's path manager */
+	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; no commands: the kernel's path manager; 0: only watched */
 	bool sieve; /* programs on the sockets, if the kernel takes them */
 	bool rings; /* workers pass on what is not theirs */
 	uint32_t busy_poll_us; /* of the workers */
@@ -384,7 +387,7 @@ struct control_counters {
 	uint64_t moves, renewals, followed, scmp_rx, suspects;
 	uint64_t clock_jumps;
 	uint64_t parked, woken;
-	uint64_t subflows_created, subflows_failed, subflows_lost, subflows_destroyed, priorities;
+	uint64_t subflows_created, subflows_failed, subflows_lost, subflows_destroyed, priorities, pm_missed;
 	uint64_t resets, unreachables; /* answers to local programs */
 	uint64_t resumed, lost; /* flows of the daemon before */
 };
@@ -424,6 +427,7 @@ struct control {
 	struct wheel timers; /* of flows */
 	uv_timer_t timers_uv;
 	uint64_t timers_at;  /* when that expires, UINT64_MAX: it is not set */
+	uv_poll_t lost_sockets;
 	uv_timer_t announcer;
 	uint32_t announcing; /* flows whose ALIVE is to go out */
 	uint64_t announced_ms;
@@ -654,6 +658,7 @@ void flow_saw(struct control *c, const struct up_msg *m);
 void flow_free(struct ctl_flow *f); /* from the worker, from all tables */
 void flow_close(struct ctl_flow *f, enum frame_reason reason, bool tell_peer, bool reset_local);
 void flow_socket_lost(struct ctl_flow *f); /* our kernel has it no more: the peer's is reset, and it lingers */
+void flow_lost_there(struct ctl_flow *f);  /* the other way round */
 /* flow_counts() - It has its path for itself; not one that is over, or will be in a moment. */
 bool flow_counts(const struct ctl_flow *f);
 /* flow_may_log() - Thousands may share a fate at once: some are named, the others only counted. */
@@ -747,10 +752,16 @@ bool subflows_are_ours(const struct control *c, uint8_t side);
 /* The SYN of a join that was ordered; false: it is something else. */
 bool subflows_syn(struct ctl_flow *f, const struct up_msg *m, const struct tcp_hdr *tcp);
 void subflows_expire(struct ctl_flow *f); /* that SYN did not come */
+void subflows_opened(const struct ctl_flow *f);
+void subflows_reset(struct ctl_flow *f); /* a RST ended it, either way */
 void subflows_left(struct conn *n, const struct ctl_flow *f); /* @f is no longer in it */
 void subflows_forget(struct control *c, struct conn *n);
 void subflows_paths_changed(struct peer *p); /* some are up, down, new or gone */
 void subflows_measured(struct peer_path *pp);
+
+/* ---- lost_sockets.c ---- */
+int lost_sockets_start(struct control *c);
+void lost_sockets_stop(struct control *c);
 
 /* ---- offering.c ---- */
 void offering_open(struct control *c, const struct arrival *a, struct rd *r);

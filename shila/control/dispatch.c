@@ -166,7 +166,11 @@ static void on_close(struct control *c, const struct arrival *a, const struct fr
 	}
 	if (e.reason == REASON_STOPPED && flow_may_log(c))
 		log_info("%s: %s", flow_str(f, text), frame_reason_str(e.reason));
-	flow_close(f, (enum frame_reason)e.reason, false, e.reason == REASON_STOPPED || e.reason == REASON_CLOSED);
+	/* Its connection may go on: it must not be forgotten with its last subflow. */
+	if (e.reason == REASON_CLOSED && flow_conn(f) && f->conn->managed && (f->state == FLOW_OPEN || f->state == FLOW_CLOSING))
+		flow_lost_there(f);
+	else
+		flow_close(f, (enum frame_reason)e.reason, false, e.reason == REASON_STOPPED || e.reason == REASON_CLOSED);
 }
 
 /* The peer lost its state: our program must learn of it. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static const char *const names[EVENT_TYPES] = {
@@ -24,6 +25,13 @@ static const char *const names[EVENT_TYPES] = {
 	[EVENT_FLOW_PARKED] = "flow_parked",
 	[EVENT_FLOW_WOKEN] = "flow_woken",
 	[EVENT_FLOW_CLOSED] = "flow_closed",
+	[EVENT_SUBFLOW_ADDED] = "subflow_added",
+	[EVENT_SUBFLOW_RECREATED] = "subflow_recreated",
+	[EVENT_SUBFLOW_FAILED] = "subflow_failed",
+	[EVENT_SUBFLOW_LOST] = "subflow_lost",
+	[EVENT_SUBFLOW_ENDED] = "subflow_ended",
+	[EVENT_SUBFLOW_BACKUP] = "subflow_backup",
+	[EVENT_SUBFLOW_NORMAL] = "subflow_normal",
 };
 
 int events_init(struct event_log *log)
@@ -80,7 +88,7 @@ void event_peer(enum event_type type, const struct peer *p)
 	add(log, log->paths, &log->num_paths, type)->peer = p->addr;
 }
 
-void event_flow(enum event_type type, const struct ctl_flow *f)
+static struct event *add_flow(enum event_type type, const struct ctl_flow *f)
 {
 	struct event_log *log = &f->control->events;
 	struct event *e = add(log, log->flows, &log->num_flows, type);
@@ -95,6 +103,17 @@ void event_flow(enum event_type type, const struct ctl_flow *f)
 	e->flow.worker = (uint8_t)f->worker;
 	e->flow.slot = f->slot;
 	e->flow.moves = f->path_changes;
+	return e;
+}
+
+void event_flow(enum event_type type, const struct ctl_flow *f)
+{
+	add_flow(type, f);
+}
+
+void event_subflow_lost(const struct ctl_flow *f, uint8_t error)
+{
+	add_flow(EVENT_SUBFLOW_LOST, f)->flow.error = error;
 }
 
 /* The first above @number of a ring: they are in order, from the oldest one on. */
@@ -124,7 +143,7 @@ const struct event *events_next(const struct event_log *log, struct rpc_cursor *
 	return e;
 }
 
-static void add_flow(json_t *o, const struct event *e)
+static void flow_json(json_t *o, const struct event *e)
 {
 	json_object_set_new(o, "flow", json_sprintf("%u.%u", e->flow.worker, e->flow.slot));
 	json_object_set_new(o, "protocol", json_protocol(e->flow.key.proto));
@@ -133,6 +152,8 @@ static void add_flow(json_t *o, const struct event *e)
 	json_object_set_new(o, "local", json_endpoint(&e->flow.key.local, e->flow.key.local_port));
 	json_object_set_new(o, "remote", json_endpoint(&e->flow.key.remote, e->flow.key.remote_port));
 	json_object_set_new(o, "path_changes", json_integer(e->flow.moves));
+	if (e->type == EVENT_SUBFLOW_LOST)
+		json_object_set_new(o, "reason", json_string(e->flow.error ? strerror(e->flow.error) : "closed by the peer"));
 }
 
 json_t *event_json(const struct event *e)
@@ -146,6 +167,6 @@ json_t *event_json(const struct event *e)
 	json_object_set_new(o, "peer", e->peer.ia.v ? json_string(scion_addr_str(&e->peer, text)) : json_null());
 	json_object_set_new(o, "path", e->has_path ? json_sprintf("%08x", e->path) : json_null());
 	if (e->type >= EVENT_FLOW_OPEN)
-		add_flow(o, e);
+		flow_json(o, e);
 	return o;
 }

@@ -36,6 +36,13 @@ enum event_type {
 	EVENT_FLOW_PARKED,
 	EVENT_FLOW_WOKEN,
 	EVENT_FLOW_CLOSED,
+	EVENT_SUBFLOW_ADDED,	 /* by our path manager */
+	EVENT_SUBFLOW_RECREATED, /* the same, in the place of one that was lost */
+	EVENT_SUBFLOW_FAILED,	 /* it was ordered, and never open */
+	EVENT_SUBFLOW_LOST,	 /* its socket is gone, and its connection goes on */
+	EVENT_SUBFLOW_ENDED,	 /* by our path manager: one too many */
+	EVENT_SUBFLOW_BACKUP,	 /* carries data only if no other does, from now on */
+	EVENT_SUBFLOW_NORMAL,
 	EVENT_TYPES
 };
 
@@ -52,6 +59,7 @@ struct event {
 		uint8_t kind;
 		bool server;
 		uint32_t slot, moves;
+		uint8_t error; /* SUBFLOW_LOST: errno that its socket ended with, 0: by FIN */
 	} flow;
 };
 
@@ -67,6 +75,7 @@ void events_fini(struct event_log *log);
 void event_path(enum event_type type, const struct peer_path *pp);
 void event_peer(enum event_type type, const struct peer *p);
 void event_flow(enum event_type type, const struct ctl_flow *f);
+void event_subflow_lost(const struct ctl_flow *f, uint8_t error);
 
 /* events_next() - The oldest one kept with a number above @at->at[0], which becomes its number. NULL: there is none. */
 const struct event *events_next(const struct event_log *log, struct rpc_cursor *at);

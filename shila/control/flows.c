@@ -257,10 +257,14 @@ bool flow_step(struct ctl_flow *f, enum flow_event ev)
 		leave_lingering(f); /* before it is in another list */
 	if (next != f->state)
 		log_debug("%s: %s > %s", flow_str(f, text), flow_state_str(f->state), flow_state_str(next));
-	if (next == FLOW_OPEN && f->state < FLOW_OPEN)
+	if (next == FLOW_OPEN && f->state < FLOW_OPEN) {
 		event_flow(EVENT_FLOW_OPEN, f);
-	else if (next > FLOW_CLOSING && f->state <= FLOW_CLOSING && f->state >= FLOW_OPEN)
+		subflows_opened(f);
+	} else if (next > FLOW_CLOSING && f->state <= FLOW_CLOSING && f->state >= FLOW_OPEN) {
 		event_flow(EVENT_FLOW_CLOSED, f);
+		if (ev == FLOW_EV_RST)
+			subflows_reset(f);
+	}
 	f->state = next;
 	limits_count(f);
 	flow_keep(f);
@@ -481,7 +485,9 @@ static void on_timer(struct ctl_flow *f)
 		break;
 	case FLOW_OPEN:
 	case FLOW_CLOSING:
-		if (f->announce_left)
+		if (f->server && f->socket_lost)
+			flow_socket_lost(f);
+		else if (f->announce_left)
 			announcing_timer(f);
 		else if (f->server && !f->confirmed)
 			offering_timer(f);
@@ -616,6 +622,14 @@ void flow_socket_lost(struct ctl_flow *f)
 	if (f->state != FLOW_OPEN && f->state != FLOW_CLOSING)
 		return;
 	send_close(f, REASON_CLOSED);
+	flow_step(f, FLOW_EV_RST);
+	linger(f);
+}
+
+void flow_lost_there(struct ctl_flow *f)
+{
+	if (f->installed)
+		worker_reset_local(f->control->workers[f->worker], f->slot);
 	flow_step(f, FLOW_EV_RST);
 	linger(f);
 }

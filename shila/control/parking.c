@@ -89,7 +89,7 @@ static void check_parked(struct ctl_flow *f)
 		return;
 	}
 	there = sock_diag_tcp(&c->s.diag[f->key.side], &f->key.local, f->key.local_port, &f->key.remote,
-			      f->key.remote_port);
+			      f->key.remote_port, c->s.tuns[f->tun].ifindex);
 	if (!there)
 		end_flow(f, "its socket is gone");
 	else if (there < 0 && idle_ms(f) >= TCP_IDLE_MS)

@@ -445,6 +445,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("subflows_lost", c->n.subflows_lost);
 	COUNT("subflows_destroyed", c->n.subflows_destroyed);
 	COUNT("subflow_priorities", c->n.priorities);
+	COUNT("subflow_events_missed", c->n.pm_missed);
 	COUNT("datagram_flows", c->n.datagrams);
 	COUNT("opens_tx", c->n.opens_tx);
 	COUNT("opens_rx", c->n.opens_rx);

@@ -12,7 +12,6 @@
 #define PORT_FIRST	 32768
 #define PORT_COUNT	 28000
 #define PORT_TRIES	 16
-#define ID_TRIES	 16
 
 static struct mptcp_pm *pm_of(struct managed *m)
 {
@@ -82,7 +81,7 @@ static void say_refused(struct control *c, const struct ctl_flow *f, int err, co
 	c->subflows.said_refused |= err == -EPERM || err == -EACCES;
 }
 
-static bool has_main(const struct control *c, const struct conn *n)
+bool subflows_have_main(const struct control *c, const struct conn *n)
 {
 	const struct ctl_flow *f;
 
@@ -109,7 +108,7 @@ static struct ctl_flow *expect(struct managed *m, struct peer_path *pp, const st
 	f->expected = true;
 	f->tun = tun;
 	f->peer = conn_peer(c, m->conn);
-	f->stands_in = !has_main(c, m->conn);
+	f->stands_in = !subflows_have_main(c, m->conn);
 	f->backup = conn_route(c, m->conn)->backup && !f->stands_in;
 	limits_count(f);
 	conn_add(m->conn, f);
@@ -128,9 +127,10 @@ static int order(struct managed *m, struct ctl_flow *f, int ifindex)
 		.remote_port = f->key.remote_port, .ifindex = ifindex, .backup = f->backup,
 	};
 	char why[MPTCP_PM_WHY_LEN];
-	int err = -EINVAL;
+	int err = -EEXIST;
 
-	for (int i = 0; i < ID_TRIES && err == -EINVAL; i++) {
+	/* After a restart it is not known which the kernel still keeps of subflows that are gone. */
+	for (int i = 0; i < UINT8_MAX && err == -EEXIST; i++) {
 		s.id = next_id(m);
 		err = mptcp_pm_do(pm_of(m), MPTCP_PM_CREATE, &s, why);
 	}
@@ -196,6 +196,8 @@ static int create(struct managed *m, struct peer_path *pp)
 	if (err < 0)
 		return err;
 	conn_plan_also(c, m->conn, pp);
+	f->replaces = m->missing > 0;
+	m->missing -= f->replaces;
 	c->n.subflows_created++;
 	return 0;
 }
@@ -247,7 +249,10 @@ void subflow_destroy(struct managed *m, struct ctl_flow *f)
 	log_debug("%s: one too many on its path: %s%s%s", flow_str(f, text), err ? strerror(-err) : "ended", *why ? ": " : "",
 		  why);
 	f->given_up = !err;
-	m->control->n.subflows_destroyed += !err;
+	if (!err) {
+		m->control->n.subflows_destroyed++;
+		event_flow(EVENT_SUBFLOW_ENDED, f);
+	}
 	if (err == -ESRCH)
 		m->over = true;
 }
@@ -261,7 +266,10 @@ void subflow_set_priority(struct managed *m, struct ctl_flow *f, bool backup)
 	s.backup = backup;
 	err = mptcp_pm_do(pm_of(m), MPTCP_PM_PRIORITY, &s, why);
 	f->backup = backup; /* else it would be tried for ever */
-	m->control->n.priorities += !err;
+	if (!err) {
+		m->control->n.priorities++;
+		event_flow(backup ? EVENT_SUBFLOW_BACKUP : EVENT_SUBFLOW_NORMAL, f);
+	}
 	if (err)
 		log_debug("%s: its priority stays: %s%s%s", flow_str(f, text), strerror(-err), *why ? ": " : "", why);
 	else if (flow_may_log(m->control))

@@ -4,7 +4,8 @@
  * The path manager of namespaces where we are it: the kernel tells which connections are established, which subflows
  * are lost and which connections are over; subflow_plan_next() decides what is missing or too much.
  *
- * Nothing needs to be kept over a restart: the kernel knows its token by any 4-tuple of the connection.
+ * Nothing needs to be kept over a restart: the kernel knows its token by any 4-tuple of the connection. Which sockets
+ * were lost while nobody listened is asked then, and when there was no room for events.
  */
 #include "shila/control/subflows.h"
 
@@ -17,11 +18,12 @@
 #define RESUMED_MS     200 /* after a start paths must first have answered */
 #define STEPS_AT_ONCE  (2 * SUBFLOW_PLAN_MAX)
 #define LOOKS_AT_ONCE  64  /* connections in a turn of the loop */
+#define SPREAD_PER_MS  16  /* connections whose sockets are asked for */
 #define WORSE_MIN_SENT 32  /* probes before their loss means anything */
 
 bool subflows_are_ours(const struct control *c, uint8_t side)
 {
-	return c->s.pm[side].commands > 0;
+	return side && c->s.pm[side].commands > 0;
 }
 
 /* ---- when to look ---- */
@@ -33,7 +35,7 @@ static void soon(struct managed *m, uint64_t ms)
 	struct control *c = m->control;
 	uint64_t at = control_now_ms(c) + ms;
 
-	if (m->over && !m->end_ms)
+	if (m->over && !m->end_ms && !m->check && !m->reset)
 		return;
 	if (!wheel_timer_is_set(&m->timer) || at < m->timer.due)
 		wheel_set(&c->subflows.timers, &m->timer, at);
@@ -102,18 +104,22 @@ static void learn_token(struct managed *m, uint32_t token)
 		control_no_memory(c);
 }
 
-/* After a restart, or if the event was lost: any socket of the connection tells. */
+static int ask_socket(const struct ctl_flow *f, struct sock_diag_subflow *out)
+{
+	return sock_diag_mptcp(&f->control->s.diag[f->key.side], &f->key.local, f->key.local_port, &f->key.remote,
+			       f->key.remote_port, f->control->s.tuns[f->tun].ifindex, out);
+}
+
+/* If the event was lost: any socket of the connection tells. */
 static void ask_token(struct managed *m)
 {
 	struct control *c = m->control;
+	struct sock_diag_subflow s;
 	struct ctl_flow *f;
-	uint32_t token;
 
 	CONN_FOREACH(c, m->conn, f)
-		if (!m->has_token && (f->state == FLOW_OPEN || f->state == FLOW_CLOSING) &&
-		    !sock_diag_mptcp(&c->s.diag[f->key.side], &f->key.local, f->key.local_port, &f->key.remote,
-				     f->key.remote_port, &token))
-			learn_token(m, token);
+		if (!m->has_token && (f->state == FLOW_OPEN || f->state == FLOW_CLOSING) && !ask_socket(f, &s))
+			learn_token(m, s.token);
 }
 
 /* ---- what is there ---- */
@@ -216,6 +222,93 @@ static void see(struct managed *m, struct subflow_view *v, struct ctl_flow **flo
 	v->free_path = *free != NULL;
 }
 
+/* ---- what is gone ---- */
+
+/* A server that takes no more subflows says so after the handshake. */
+static uint64_t lived_ms(const struct ctl_flow *f, uint64_t now)
+{
+	uint64_t age = now - f->created_ms, handshake = f->path ? 4ull * f->path->srtt_us / 1000 : 0;
+
+	return age > handshake ? age - handshake : 0;
+}
+
+/* @error: errno; 0: by FIN, and its path is free as soon as the kernel says so, not only when both FINs went by us */
+static void lost(struct managed *m, struct ctl_flow *f, int error)
+{
+	struct control *c = m->control;
+	uint64_t now = control_now_ms(c);
+	char text[256];
+
+	c->n.subflows_lost++;
+	m->missing++;
+	subflow_plan_lost(&m->plan, now, lived_ms(f, now));
+	event_subflow_lost(f, (uint8_t)error);
+	if (flow_may_log(c))
+		log_info("%s: subflow lost (%s)", flow_str(f, text), error ? strerror(error) : "closed by the peer");
+	if (!error) {
+		f->given_up = true;
+		return;
+	}
+	f->socket_lost = true;
+	if (f->state != FLOW_LINGER)
+		m->end_ms = now + LOST_MS;
+}
+
+/* The kernel tells of no subflow that ends before it has taken it in, and of none while nobody listens. */
+static void count_resets(struct managed *m)
+{
+	struct ctl_flow *f;
+
+	if (!m->reset)
+		return;
+	m->reset = false;
+	CONN_FOREACH(m->control, m->conn, f) {
+		if (f->reset_seen && !m->over && !f->given_up && !f->socket_lost)
+			lost(m, f, ECONNRESET);
+		f->reset_seen = false;
+	}
+}
+
+/* Its main flow was lost before we came: whose place was taken by whom is told by the priorities. */
+static void find_stand_in(struct managed *m)
+{
+	struct ctl_flow *f, *best = NULL;
+
+	if (subflows_have_main(m->control, m->conn))
+		return;
+	CONN_FOREACH(m->control, m->conn, f)
+		if (subflow_is_there(f) && (!best || (best->backup && !f->backup)))
+			best = f;
+	if (best)
+		best->stands_in = true;
+}
+
+/* What happened to the sockets while nobody listened. */
+static void check_sockets(struct managed *m)
+{
+	struct sock_diag_subflow s;
+	struct ctl_flow *f;
+	int err;
+
+	if (!m->check)
+		return;
+	m->check = false;
+	CONN_FOREACH(m->control, m->conn, f) {
+		if (f->state != FLOW_OPEN || !subflow_is_there(f))
+			continue;
+		err = ask_socket(f, &s);
+		if (err == -ENOENT)
+			lost(m, f, ENOTCONN);
+		if (err)
+			continue;
+		learn_token(m, s.token);
+		f->backup = s.backup;
+		if (f->kind == FLOW_SUB)
+			f->address_id = s.id;
+	}
+	find_stand_in(m);
+}
+
 /* ---- looking ---- */
 
 /* Sockets that a RST ended which did not come through us. */
@@ -241,6 +334,8 @@ static void look(struct managed *m)
 	struct peer_path *free;
 	uint64_t now = control_now_ms(m->control);
 
+	check_sockets(m);
+	count_resets(m);
 	end_lost(m);
 	if (!m->has_token && !m->over)
 		ask_token(m);
@@ -380,6 +475,22 @@ void subflows_expire(struct ctl_flow *f)
 		flow_free(f);
 }
 
+void subflows_opened(const struct ctl_flow *f)
+{
+	if (f->kind == FLOW_SUB && f->address_id)
+		event_flow(f->replaces ? EVENT_SUBFLOW_RECREATED : EVENT_SUBFLOW_ADDED, f);
+}
+
+void subflows_reset(struct ctl_flow *f)
+{
+	struct managed *m = flow_conn(f) ? f->conn->managed : NULL;
+
+	if (!m || m->over || f->control->stopping)
+		return;
+	f->reset_seen = m->reset = true;
+	soon(m, LOST_MS);
+}
+
 void subflows_left(struct conn *n, const struct ctl_flow *f)
 {
 	struct managed *m = n->managed;
@@ -387,6 +498,8 @@ void subflows_left(struct conn *n, const struct ctl_flow *f)
 	if (!m || f->control->stopping || f->given_up || f->was_open || !f->address_id)
 		return;
 	f->control->n.subflows_failed++;
+	m->missing += f->replaces;
+	event_flow(EVENT_SUBFLOW_FAILED, f);
 	subflow_plan_lost(&m->plan, control_now_ms(f->control), 0);
 	soon(m, 0);
 }
@@ -418,33 +531,16 @@ static void on_established(struct control *c, uint8_t side, const struct mptcp_p
 	look(m);
 }
 
-/* A server that takes no more subflows says so after the handshake. */
-static uint64_t lived_ms(const struct ctl_flow *f, uint64_t now)
-{
-	uint64_t age = now - f->created_ms, handshake = f->path ? 4ull * f->path->srtt_us / 1000 : 0;
-
-	return age > handshake ? age - handshake : 0;
-}
-
 static void on_subflow_closed(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
 {
 	struct ctl_flow *f = flow_of_event(c, side, e);
 	struct managed *m = f ? f->conn->managed : by_token(c, side, e->token);
-	uint64_t now = control_now_ms(c);
-	char text[256];
 
 	if (!m)
 		return;
 	learn_token(m, e->token);
 	if (f && f->state >= FLOW_OPEN && !f->given_up && !f->socket_lost) {
-		c->n.subflows_lost++;
-		subflow_plan_lost(&m->plan, now, lived_ms(f, now));
-		if (flow_may_log(c))
-			log_info("%s: subflow lost (%s)", flow_str(f, text), e->error ? strerror(e->error) : "closed by the peer");
-		if (e->error && f->state != FLOW_LINGER) {
-			f->socket_lost = true;
-			m->end_ms = now + LOST_MS;
-		}
+		lost(m, f, e->error);
 	} else if (f && f->state < FLOW_OPEN && e->error) {
 		flow_close(f, REASON_CLOSED, true, false);
 		m = by_token(c, side, e->token); /* it was the last flow */
@@ -476,6 +572,12 @@ static void on_event(struct control *c, uint8_t side, const struct mptcp_pm_even
 	}
 }
 
+/* Thousands of connections are not looked at all at once. */
+static uint64_t spread_ms(const struct control *c)
+{
+	return RESUMED_MS + c->by_token.used / SPREAD_PER_MS;
+}
+
 /* Some events are lost: whatever they told is seen by looking. */
 static void look_at_all(struct control *c, uint8_t side)
 {
@@ -485,8 +587,10 @@ static void look_at_all(struct control *c, uint8_t side)
 	for (n = conn_after(c, NULL); n; n = next) {
 		next = conn_after(c, n);
 		m = n->side == side ? manage(c, n) : NULL;
-		if (m)
-			soon(m, control_random() % RESUMED_MS);
+		if (!m)
+			continue;
+		m->check = true;
+		soon(m, control_random() % spread_ms(c));
 	}
 }
 
@@ -502,8 +606,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	while ((n = mptcp_pm_read(pm, buf, sizeof(buf))) != -EAGAIN) {
-		if (n == -ENOBUFS)
+		if (n == -ENOBUFS) {
+			c->n.pm_missed++;
 			look_at_all(c, side);
+		}
 		if (n < 0 && n != -ENOBUFS && n != -EINTR) {
 			log_error("events about subflows: %s", strerror(-n));
 			uv_poll_stop(poll);
@@ -521,11 +627,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 /* ---- life ---- */
 
-/* The flows of the daemon before. What priority they have is not known: it is set once. */
+/* The flows of the daemon before. */
 static void resume(struct control *c, uint8_t side)
 {
 	struct conn *n, *next;
-	struct ctl_flow *f;
 	struct managed *m;
 
 	for (n = conn_after(c, NULL); n; n = next) {
@@ -533,9 +638,8 @@ static void resume(struct control *c, uint8_t side)
 		m = n->side == side ? manage(c, n) : NULL;
 		if (!m)
 			continue;
-		CONN_FOREACH(c, n, f)
-			f->backup = f->kind == FLOW_SUB && !conn_route(c, n)->backup;
-		soon(m, RESUMED_MS + control_random() % RESUMED_MS);
+		m->check = true;
+		soon(m, RESUMED_MS + control_random() % spread_ms(c));
 	}
 }
 

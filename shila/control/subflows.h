@@ -20,7 +20,10 @@ struct managed {
 	struct conn *conn;
 	struct subflow_plan plan;
 	struct wheel_timer timer;
+	bool check;	/* whether its sockets are still there */
+	bool reset;	/* some flows were */
 	uint64_t end_ms; /* when flows without a socket end; 0: there are none */
+	unsigned int missing; /* that were lost, and not yet made again */
 	unsigned int not_connected; /* in a row */
 	uint8_t last_id;
 	bool ids_used;	/* each once: from now on the kernel must forget one first */
@@ -37,6 +40,9 @@ static inline bool subflow_is_main(const struct ctl_flow *f)
 {
 	return f->kind == FLOW_MAIN || f->stands_in;
 }
+
+/* subflows_have_main() - The main flow is there, or what stands for it. */
+bool subflows_have_main(const struct control *c, const struct conn *n);
 
 /* One more, over @pp; what comes of it is in @m->plan, or @m is over. */
 void subflow_create(struct managed *m, struct peer_path *pp);

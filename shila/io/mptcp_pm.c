@@ -208,6 +208,8 @@ static int error_of(int err, const char *why)
 		return -ESRCH;
 	if (strstr(why, "userspace PM not selected"))
 		return -EOPNOTSUPP;
+	if (strstr(why, "did not match address and id"))
+		return -EEXIST;
 	return err;
 }
 
@@ -300,12 +302,12 @@ static int ask_ids(struct mptcp_pm *pm, struct ids *out)
 }
 
 /* Most events are of no consequence here, and each would wake us. */
-static int only_some(int fd)
+static int only_some(int fd, bool only_lost)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NLMSG_HDRLEN), /* command */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MPTCP_EVENT_ESTABLISHED, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MPTCP_EVENT_CLOSED, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, only_lost ? MPTCP_EVENT_SUB_CLOSED : MPTCP_EVENT_ESTABLISHED, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, only_lost ? MPTCP_EVENT_SUB_CLOSED : MPTCP_EVENT_CLOSED, 1, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MPTCP_EVENT_SUB_CLOSED, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
 		BPF_STMT(BPF_RET | BPF_K, 0),
@@ -330,7 +332,7 @@ static int netlink(int flags)
 	return err;
 }
 
-int mptcp_pm_open(struct mptcp_pm *pm)
+static int open_pm(struct mptcp_pm *pm, bool only_lost)
 {
 	int one = 1, bytes = RECEIVE_BYTES, err;
 	struct ids ids = { 0 };
@@ -356,13 +358,29 @@ int mptcp_pm_open(struct mptcp_pm *pm)
 	pm->family = ids.family;
 	if (setsockopt(pm->events, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
 		setsockopt(pm->events, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	err = only_some(pm->events);
+	err = only_some(pm->events, only_lost);
 	if (!err && setsockopt(pm->events, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &ids.group, sizeof(ids.group)) < 0)
 		err = -errno;
 	if (!err)
 		return 0;
 close_pm:
 	mptcp_pm_close(pm);
+	return err;
+}
+
+int mptcp_pm_open(struct mptcp_pm *pm)
+{
+	return open_pm(pm, false);
+}
+
+int mptcp_pm_watch(struct mptcp_pm *pm)
+{
+	int err = open_pm(pm, true);
+
+	if (!err) {
+		close(pm->commands);
+		pm->commands = 0;
+	}
 	return err;
 }
 

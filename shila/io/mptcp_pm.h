@@ -69,18 +69,21 @@ int mptcp_pm_parse(const void *msg, size_t len, uint16_t family, struct mptcp_pm
  * mptcp_pm_parse_answer() - What the kernel says to a command.
  * @why: its own words, empty if there are none (MPTCP_PM_WHY_LEN)
  * Return: 0 done; negative: the error, made out of the words where that tells more: -ESRCH no such connection,
- * -EOPNOTSUPP the kernel manages that one itself; 1: not an answer to @seq; -EBADMSG.
+ * -EOPNOTSUPP the kernel manages that one itself, -EEXIST its address has another id, or the id another address;
+ * 1: not an answer to @seq; -EBADMSG.
  */
 int mptcp_pm_parse_answer(const void *msg, size_t len, uint32_t seq, char *why);
 
 struct mptcp_pm {
-	int commands, events; /* 0: not open */
+	int commands, events; /* 0: not open; events alone: mptcp_pm_watch() */
 	uint16_t family;
 	uint32_t seq;
 };
 
 /* mptcp_pm_open() - Return: 0; -EOPNOTSUPP the kernel has no such thing; -errno. */
 int mptcp_pm_open(struct mptcp_pm *pm);
+/* mptcp_pm_watch() - Events of subflows that are lost, and nothing else, whoever manages them. Return: as mptcp_pm_open(). */
+int mptcp_pm_watch(struct mptcp_pm *pm);
 void mptcp_pm_close(struct mptcp_pm *pm); /* fine if it is not open */
 
 /* mptcp_pm_do() - Never waits for the network. Return: as mptcp_pm_parse_answer(), or -errno. */

@@ -22,7 +22,7 @@ struct question {
 
 /* @more: bits of the attributes that are wanted, too */
 static int send_question(int fd, uint32_t number, uint8_t more, const struct ip_addr *local, uint16_t local_port,
-			 const struct ip_addr *remote, uint16_t remote_port)
+			 const struct ip_addr *remote, uint16_t remote_port, int ifindex)
 {
 	struct question q = {
 		.nl = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST,
@@ -31,6 +31,7 @@ static int send_question(int fd, uint32_t number, uint8_t more, const struct ip_
 			 .idiag_ext = more,
 			 .idiag_states = ~0u,
 			 .id = { .idiag_sport = htons(local_port), .idiag_dport = htons(remote_port),
+				 .idiag_if = (uint32_t)ifindex,
 				 .idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } } },
 	};
 
@@ -63,10 +64,10 @@ static int read_answer(int fd, uint32_t number, void *buf, size_t cap)
 }
 
 static int ask(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port, const struct ip_addr *remote,
-	       uint16_t remote_port)
+	       uint16_t remote_port, int ifindex)
 {
 	_Alignas(struct nlmsghdr) uint8_t buf[4096];
-	int err = d->fd <= 0 ? -EBADF : send_question(d->fd, ++d->asked, 0, local, local_port, remote, remote_port);
+	int err = d->fd <= 0 ? -EBADF : send_question(d->fd, ++d->asked, 0, local, local_port, remote, remote_port, ifindex);
 
 	return err < 0 ? err : read_answer(d->fd, d->asked, buf, sizeof(buf));
 }
@@ -81,35 +82,51 @@ static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
 	return NULL;
 }
 
+static bool get(const struct nlattr *nest, uint16_t type, void *out, size_t len)
+{
+	const struct nlattr *a = find(nest, type);
+
+	if (!a || mnl_attr_get_payload_len(a) != len)
+		return false;
+	memcpy(out, mnl_attr_get_payload(a), len);
+	return true;
+}
+
 int sock_diag_mptcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
-		    const struct ip_addr *remote, uint16_t remote_port, uint32_t *token)
+		    const struct ip_addr *remote, uint16_t remote_port, int ifindex,
+		    struct sock_diag_subflow *out)
 {
 	_Alignas(struct nlmsghdr) uint8_t buf[4096];
 	const struct nlmsghdr *nl = (const struct nlmsghdr *)buf;
-	const struct nlattr *a, *mptcp, *found = NULL;
+	const struct nlattr *a, *mptcp = NULL;
+	uint32_t token, flags = 0;
+	uint8_t id = 0;
 	int state = d->fd <= 0 ? -EBADF : send_question(d->fd, ++d->asked, 1 << (INET_DIAG_INFO - 1), local, local_port,
-							 remote, remote_port);
+							 remote, remote_port, ifindex);
 
 	if (!state)
 		state = read_answer(d->fd, d->asked, buf, sizeof(buf));
 	if (state <= 0)
 		return state ? state : -ENOENT;
-	mnl_attr_for_each(a, nl, sizeof(struct inet_diag_msg)) {
-		if (mnl_attr_get_type(a) != INET_DIAG_ULP_INFO)
-			continue;
-		mptcp = find(a, INET_ULP_INFO_MPTCP);
-		found = mptcp ? find(mptcp, MPTCP_SUBFLOW_ATTR_TOKEN_LOC) : NULL;
-	}
-	if (!found || mnl_attr_get_payload_len(found) != sizeof(*token))
+	if (state == TCP_CLOSE || state == TCP_LISTEN)
 		return -ENOENT;
-	*token = mnl_attr_get_u32(found);
+	mnl_attr_for_each(a, nl, sizeof(struct inet_diag_msg))
+		if (mnl_attr_get_type(a) == INET_DIAG_ULP_INFO)
+			mptcp = find(a, INET_ULP_INFO_MPTCP);
+	if (!mptcp || !get(mptcp, MPTCP_SUBFLOW_ATTR_TOKEN_LOC, &token, sizeof(token)))
+		return -EPROTO;
+	get(mptcp, MPTCP_SUBFLOW_ATTR_ID_LOC, &id, sizeof(id));
+	get(mptcp, MPTCP_SUBFLOW_ATTR_FLAGS, &flags, sizeof(flags));
+	*out = (struct sock_diag_subflow){
+		.token = token, .id = id, .backup = (flags & (MPTCP_SUBFLOW_FLAG_BKUP_LOC | MPTCP_SUBFLOW_FLAG_BKUP_REM)) != 0,
+	};
 	return 0;
 }
 
 int sock_diag_tcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
-		  const struct ip_addr *remote, uint16_t remote_port)
+		  const struct ip_addr *remote, uint16_t remote_port, int ifindex)
 {
-	int state = ask(d, local, local_port, remote, remote_port);
+	int state = ask(d, local, local_port, remote, remote_port, ifindex);
 
 	if (state < 0)
 		return state;
@@ -129,7 +146,7 @@ static int try_it(struct sock_diag *d)
 	if (bind(s, &sa.sa, sock_addr_len(&sa)) < 0 || listen(s, 1) < 0 || getsockname(s, &sa.sa, &len) < 0)
 		state = -errno;
 	else
-		state = ask(d, &loopback, sock_addr_port(&sa), &loopback, 1);
+		state = ask(d, &loopback, sock_addr_port(&sa), &loopback, 1, 0);
 	close(s);
 	return state == TCP_LISTEN ? 0 : state < 0 ? state : -EOPNOTSUPP;
 }

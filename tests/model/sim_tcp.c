@@ -602,9 +602,9 @@ void kernel_packet(int host, uint8_t tun, const struct vnet_hdr *vnet, uint8_t *
 }
 
 int sock_diag_tcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port,
-		  const struct ip_addr *remote, uint16_t remote_port)
+		  const struct ip_addr *remote, uint16_t remote_port, int ifindex)
 {
-	(void)d;
+	(void)d, (void)ifindex;
 	for (unsigned int i = 0; i < num_tcp_ends; i++) {
 		const struct tcp_end *e = &tcp_ends[i];
 
@@ -695,9 +695,9 @@ void tcp_reset_all(void)
 /* ---- the path manager: that of the kernel, which is never asked ---- */
 
 int sock_diag_mptcp(struct sock_diag *d, const struct ip_addr *local, uint16_t local_port, const struct ip_addr *remote,
-		    uint16_t remote_port, uint32_t *token)
+		    uint16_t remote_port, int ifindex, struct sock_diag_subflow *out)
 {
-	(void)d, (void)local, (void)local_port, (void)remote, (void)remote_port, (void)token;
+	(void)d, (void)local, (void)local_port, (void)remote, (void)remote_port, (void)ifindex, (void)out;
 	sim_fail("a token was asked for");
 	return -1;
 }

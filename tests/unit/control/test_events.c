@@ -4,6 +4,7 @@
 #include "shila/control/control.h"
 #include "tests/unit/check.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,7 +97,23 @@ static void test_json(void)
 	CHECK("event", !strcmp(json_string_value(json_object_get(o, "event")), "flow_moved"));
 	CHECK("path", !strcmp(json_string_value(json_object_get(o, "path")), "00000abc"));
 	CHECK("flow", !strcmp(json_string_value(json_object_get(o, "flow")), "0.0"));
+	CHECK("no reason", !json_object_get(o, "reason"));
 	json_decref(o);
+	e = (struct event){ .number = 8, .type = EVENT_SUBFLOW_LOST, .flow.error = ECONNRESET };
+	o = event_json(&e);
+	CHECK("a subflow", !strcmp(json_string_value(json_object_get(o, "event")), "subflow_lost"));
+	CHECK("why", !strcmp(json_string_value(json_object_get(o, "reason")), strerror(ECONNRESET)));
+	json_decref(o);
+	e.flow.error = 0;
+	o = event_json(&e);
+	CHECK("by FIN", !strcmp(json_string_value(json_object_get(o, "reason")), "closed by the peer"));
+	json_decref(o);
+	for (int t = EVENT_NONE + 1; t < EVENT_TYPES; t++) {
+		e = (struct event){ .type = (enum event_type)t };
+		o = event_json(&e);
+		CHECK("each has a name", json_is_string(json_object_get(o, "event")));
+		json_decref(o);
+	}
 	e = (struct event){ .number = 6, .type = EVENT_PATH_UP };
 	o = event_json(&e);
 	CHECK("no path", json_is_null(json_object_get(o, "path")) && !json_object_get(o, "flow"));

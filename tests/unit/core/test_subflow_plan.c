@@ -219,6 +219,45 @@ static void test_killed(void)
 	CHECK("one that was young, within a second", count(&s) == 3);
 }
 
+/* As soon as it is there again: three times within two seconds. */
+static void test_killed_young(void)
+{
+	struct sim s = begin(3, 3);
+
+	look(&s);
+	for (int i = 0; i < 3; i++) {
+		wait_ms(&s, 50);
+		kill_flow(&s, 1);
+		wait_ms(&s, 450);
+		CHECK("back within half a second", count(&s) == 3);
+	}
+	wait_ms(&s, 1000);
+	for (int i = 0; i < 3; i++)
+		kill_flow(&s, i);
+	look(&s);
+	CHECK("all at once, and none was young", count(&s) == 3);
+}
+
+/* The main flow is lost where subflows are for backup: what is made in its place is not; the others stay what they are. */
+static void test_backup_in_place_of_main(void)
+{
+	struct sim s = begin(3, 3);
+	unsigned int normal = 0;
+
+	s.always_backup = true;
+	look(&s);
+	wait_ms(&s, 5000);
+	s.priorities = 0;
+	kill_flow(&s, 0);
+	look(&s);
+	s.flows[0].main = true; /* it stands in */
+	s.flows[0].backup = false;
+	look(&s);
+	for (int i = 0; i < 3; i++)
+		normal += s.flows[i].there && !s.flows[i].backup;
+	CHECK("one carries data", count(&s) == 3 && normal == 1 && !s.priorities);
+}
+
 static void test_refused(void)
 {
 	struct sim s = begin(2, 2);
@@ -365,6 +404,8 @@ const struct unit_test unit_tests[] = {
 	{ "as many as paths", test_as_many_as_paths },
 	{ "not ready", test_not_ready },
 	{ "killed", test_killed },
+	{ "killed young", test_killed_young },
+	{ "backup, in place of the main flow", test_backup_in_place_of_main },
 	{ "refused", test_refused },
 	{ "cut and restored", test_cut_and_restored },
 	{ "priorities", test_priorities },

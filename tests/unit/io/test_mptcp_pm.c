@@ -171,6 +171,9 @@ static void test_answers(void)
 	p = bytes("38000000 0200 0003 07000000 00000000 eaffffff 64000000 2100 0500 07000000 00000000"
 		  "12000100 696e76616c696420746f6b656e00 0000", &len);
 	CHECK("no such connection", mptcp_pm_parse_answer(p, len, 7, why) == -ESRCH && !strcmp(why, "invalid token"));
+	p = bytes("48000000 0200 0003 07000000 00000000 eaffffff 64000000 2100 0500 07000000 00000000"
+		  "21000100 646964206e6f74206d61746368206164647265737320616e6420696400 000000", &len);
+	CHECK("its id is taken", mptcp_pm_parse_answer(p, len, 7, why) == -EEXIST);
 	p = bytes("24000000 0200 0001 07000000 00000000 95ffffff 64000000 2100 0500 07000000 00000000", &len);
 	CHECK("without words", mptcp_pm_parse_answer(p, len, 7, why) == -ENOTCONN);
 	p = bytes("24000000 0200 0001 07000000 00000000 05000000 64000000 2100 0500 07000000 00000000", &len);
