@@ -267,8 +267,9 @@ static inline uint64_t store_flow_at(const struct store_place *p, uint32_t worke
 	return p->flows + worker * p->flows_of_worker + (uint64_t)slot * sizeof(struct disk_flow);
 }
 
-/* store_check() - CRC-32C (Castagnoli) of the two halves of a seed and @len bytes. */
+/* store_check() - CRC-32C (Castagnoli) of the two halves of a seed and @len bytes; _plain(): without the CPU's instruction. */
 uint32_t store_check(uint32_t seed, uint32_t index, const void *bytes, size_t len);
+uint32_t store_check_plain(uint32_t seed, uint32_t index, const void *bytes, size_t len);
 
 /* ---- record.c: both ways between records and what the program knows ---- */
 

@@ -455,7 +455,23 @@ static void test_files(void)
 	end();
 }
 
+/* The CPU may have an instruction for it. */
+static void test_check(void)
+{
+	uint8_t bytes[400];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * i + 7 * i + 3);
+	for (uint32_t len = 0; len <= 320; len++)
+		for (uint32_t at = 0; at < 9; at++)
+			CHECK("the same value either way", store_check(len, at, bytes + at, len) == store_check_plain(len, at, bytes + at, len));
+	/* RFC 3720, B.4: 32 bytes of zeros; here 8 of them are the seed. */
+	memset(bytes, 0, sizeof(bytes));
+	CHECK("the right value", store_check(0, 0, bytes, 24) == 0x8a9136aa && store_check_plain(0, 0, bytes, 24) == 0x8a9136aa);
+}
+
 const struct unit_test unit_tests[] = {
+	{ "check values", test_check },
 	{ "every length that is too short", test_truncated },
 	{ "too long", test_longer },
 	{ "every byte corrupted", test_corrupted },
