@@ -132,7 +132,7 @@ void store_peer_drop(struct store *s, uint32_t index); /* one reference less; ST
  * store_path_put() - Index of an equal path (in all that struct path tells), made if need be; STORE_NONE: no room. One
  * reference more. @in_set: it is one of the path set (such references are counted apart)
  */
-uint32_t store_path_put(struct store *s, const struct path *p, bool in_set);
+uint32_t store_path_put(struct store *s, struct path *p, bool in_set);
 void store_path_drop(struct store *s, uint32_t index, bool in_set);
 
 /* store_flow_hot() - Where the worker of the flow keeps its sequence numbers; NULL: no room for this slot. */

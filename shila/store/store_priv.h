@@ -13,6 +13,7 @@ struct table_entry {
 	uint32_t next; /* in its bucket, or among the free ones; STORE_NONE: the last */
 	uint32_t refs; /* all of them */
 	uint32_t set_refs; /* paths: those of path sets */
+	const struct path *last; /* paths: the one that was put last, perhaps freed since; it says so, too (@record) */
 };
 
 struct table {

@@ -187,34 +187,67 @@ static void mark_in_set(struct store *s, uint32_t index, bool in_set)
 	store_change(s, store_path_at(&s->place, index), &d, STORE_PATH_CONTENT);
 }
 
-uint32_t store_path_put(struct store *s, const struct path *p, bool in_set)
+static uint32_t use_path(struct store *s, uint32_t i, bool in_set)
+{
+	struct table_entry *e = &s->paths.entries[i];
+
+	if (in_set && !e->set_refs)
+		mark_in_set(s, i, true);
+	e->refs++;
+	e->set_refs += in_set;
+	return i;
+}
+
+/* Thousands of connections have one path, which knows its record, if that is still its own. */
+static uint32_t known_record(const struct store *s, const struct path *p)
+{
+	uint32_t i = p->record - 1;
+
+	return p->record && i < s->paths.size && s->paths.entries[i].refs && s->paths.entries[i].last == p ? i : STORE_NONE;
+}
+
+static uint32_t find_path(struct store *s, const struct disk_path *d, uint32_t h)
 {
 	struct table *t = &s->paths;
-	struct disk_path d;
-	uint32_t h, i;
+	uint32_t i = t->buckets[h & t->mask];
 
+	while (i != STORE_NONE && (t->entries[i].hash != h || !same_path(path_at(s, i), d)))
+		i = t->entries[i].next;
+	return i;
+}
+
+static uint32_t new_path(struct store *s, struct disk_path *d, uint32_t h)
+{
+	uint32_t i = room_in(s, &s->paths, s->place.paths, sizeof(*d));
+
+	if (i == STORE_NONE)
+		return i;
+	take_number(&s->paths, i, h);
+	store_path_seal(d, i);
+	store_change(s, store_path_at(&s->place, i), d, sizeof(*d));
+	return i;
+}
+
+uint32_t store_path_put(struct store *s, struct path *p, bool in_set)
+{
+	struct disk_path d;
+	uint32_t h, i = known_record(s, p);
+
+	if (i != STORE_NONE)
+		return use_path(s, i, in_set);
 	if (!store_path_build(p, &d)) {
 		store_lack(s, -EINVAL);
 		return STORE_NONE;
 	}
-	h = hash(t, (uint8_t *)&d + STORE_PATH_CONTENT, sizeof(d) - STORE_PATH_CONTENT);
-	i = t->buckets[h & t->mask];
-	while (i != STORE_NONE && (t->entries[i].hash != h || !same_path(path_at(s, i), &d)))
-		i = t->entries[i].next;
-	if (i == STORE_NONE) {
-		i = room_in(s, t, s->place.paths, sizeof(d));
-		if (i == STORE_NONE)
-			return i;
-		take_number(t, i, h);
-		d.in_set = in_set;
-		store_path_seal(&d, i);
-		store_change(s, store_path_at(&s->place, i), &d, sizeof(d));
-	} else if (in_set && !t->entries[i].set_refs) {
-		mark_in_set(s, i, true);
-	}
-	t->entries[i].refs++;
-	t->entries[i].set_refs += in_set;
-	return i;
+	h = hash(&s->paths, (uint8_t *)&d + STORE_PATH_CONTENT, sizeof(d) - STORE_PATH_CONTENT);
+	i = find_path(s, &d, h);
+	if (i == STORE_NONE)
+		i = new_path(s, &d, h);
+	if (i == STORE_NONE)
+		return i;
+	p->record = i + 1;
+	s->paths.entries[i].last = p;
+	return use_path(s, i, in_set);
 }
 
 void store_path_drop(struct store *s, uint32_t index, bool in_set)

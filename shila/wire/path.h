@@ -34,6 +34,7 @@ struct path {
 	union sock_addr next_hop; /* border router; for the empty path family 0: the peer itself */
 	uint16_t num_hops;	 /* even; 0 for the empty path */
 	uint16_t raw_len;
+	uint32_t record;	 /* where the state file may have it + 1: see store/tables.c, which alone uses it */
 	const uint8_t *raw;	 /* inside the same allocation */
 	const struct path_hop *hops;
 };

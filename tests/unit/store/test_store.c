@@ -188,6 +188,7 @@ static void test_sharing(void)
 	struct store_peer p = sample_peer(3);
 	struct path *a = sample_path(0, true, 64513, 2, 2, 0), *same = sample_path(0, true, 64513, 2, 2, 0);
 	struct path *other = sample_path(0, true, 64513, 2, 2, 0), *received = sample_path(0, false, 64513, 2, 2, 0);
+	struct path *renamed = sample_path(1, true, 64513, 2, 2, 0);
 
 	sample_begin();
 	s = create(&shape);
@@ -225,11 +226,23 @@ static void test_sharing(void)
 	CHECK("gone", !saved.paths[0].path && saved.paths[1].path);
 	store_saved_free(&saved);
 	CHECK("its number is taken again", store_path_put(s, same, true) == 0 && store_path_put(s, a, true) == 0);
+	saved = load();
+	CHECK("of the set from the start", saved.paths[0].in_set);
+	store_saved_free(&saved);
+	store_path_drop(s, 0, true);
+	store_path_drop(s, 0, true);
+	CHECK("of another path now", store_path_put(s, renamed, false) == 0);
+	CHECK("which the one before does not take for its own", store_path_put(s, a, false) == 3 && store_path_put(s, same, false) == 3);
+	CHECK("nor the other way round", store_path_put(s, renamed, false) == 0 && store_path_put(s, a, true) == 3);
+	saved = load();
+	CHECK("each says its own", sample_same_path(saved.paths[0].path, renamed) && sample_same_path(saved.paths[3].path, a));
+	store_saved_free(&saved);
 	store_close(s);
 	path_put(a);
 	path_put(same);
 	path_put(other);
 	path_put(received);
+	path_put(renamed);
 	sample_end();
 }
 
