@@ -4,6 +4,8 @@
 #include "shila/base/bytes.h"
 
 #include <errno.h>
+/* Its functions for SHA-256 alone: the others look up an implementation, and allocate, for each call. */
+#define OPENSSL_API_COMPAT 0x10100000L
 #include <openssl/sha.h>
 
 enum {
@@ -215,7 +217,10 @@ bool tcp_options_have_data_fin(const uint8_t *opts, size_t len)
 struct mptcp_token mptcp_token_of_key(const uint8_t key[8])
 {
 	uint8_t hash[SHA256_DIGEST_LENGTH];
+	SHA256_CTX c;
 
-	SHA256(key, 8, hash);
+	SHA256_Init(&c);
+	SHA256_Update(&c, key, 8);
+	SHA256_Final(hash, &c);
 	return (struct mptcp_token){get_be32(hash)};
 }
