@@ -12,7 +12,7 @@
 
 #include "steer.bpf.h" /* made by the build: the object file as `steer_object` */
 
-/* A packet in memory, for steer_choose(). */
+/* A packet in memory, for steer_ports(). */
 struct packet {
 	const uint8_t *p;
 	size_t len;
@@ -31,18 +31,19 @@ static long load_bytes(const void *ctx, uint32_t off, void *to, uint32_t len)
 uint32_t steer_packet(const uint8_t *pkt, size_t len, uint32_t workers)
 {
 	const struct packet packet = { pkt, len };
+	uint16_t ports[2];
 
-	return steer_choose(&packet, load_bytes, workers);
+	return steer_ports(&packet, load_bytes, ports) ? steer_worker(ports[0], ports[1], workers) : 0;
 }
 
-/* Constants of the program live in the object's only map. */
-static int set_workers(struct bpf_object *obj, uint32_t workers)
+/* Constants of the program live in a map of their own. */
+static int set_shape(struct bpf_object *obj, const struct steer_shape *shape)
 {
-	struct bpf_map *map = bpf_object__next_map(obj, NULL);
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, ".rodata");
 
-	if (!map || bpf_map__value_size(map) != sizeof(workers))
+	if (!map || bpf_map__value_size(map) != sizeof(*shape))
 		return -EINVAL;
-	return bpf_map__set_initial_value(map, &workers, sizeof(workers));
+	return bpf_map__set_initial_value(map, shape, sizeof(*shape));
 }
 
 static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -53,8 +54,9 @@ static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-int steer_load(uint32_t workers)
+int steer_load(uint32_t workers, bool lanes)
 {
+	const struct steer_shape shape = { workers, lanes };
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "steer");
 	libbpf_print_fn_t print;
 	struct bpf_object *obj;
@@ -68,7 +70,7 @@ int steer_load(uint32_t workers)
 		fd = -errno;
 		goto restore;
 	}
-	fd = set_workers(obj, workers);
+	fd = set_shape(obj, &shape);
 	if (!fd)
 		fd = bpf_object__load(obj);
 	if (!fd) {
@@ -84,9 +86,9 @@ restore:
 	return fd;
 }
 
-int steer_attach(int tun_fd, uint32_t workers)
+int steer_attach(int tun_fd, uint32_t workers, bool lanes)
 {
-	int err = 0, fd = steer_load(workers);
+	int err = 0, fd = steer_load(workers, lanes);
 
 	if (fd < 0)
 		return fd;

@@ -295,6 +295,7 @@ static int start_control(struct daemon *d, const struct ip_addr *local)
 		.contact_fd = d->contact_fd,
 		.num_tuns = d->devices.num_tuns,
 		.tun_fds = d->devices.fds,
+		.tun_bulk_fds = d->devices.bulk_fds,
 		.sieve = true,
 		.busy_poll_us = busy_poll_us(d),
 		.datagram_trains = !d->devices.no_datagram_trains,

@@ -122,7 +122,10 @@ static void open_diag(struct devices *d, unsigned int ns_index, uint8_t side)
 			 "silently are forgotten after two hours only", d->namespaces[ns_index].name, strerror(-err));
 }
 
-/* What comes to the wrong worker is passed on to the right one, unless the program does that for all TUNs. */
+/*
+ * What comes to the wrong worker is passed on to the right one, unless the program does that for all TUNs.
+ * Return: 1: this one has the program.
+ */
 static int steer(struct devices *d, const char *name, int fd, unsigned int workers, char *why)
 {
 	int err;
@@ -131,18 +134,48 @@ static int steer(struct devices *d, const char *name, int fd, unsigned int worke
 		steer_detach(fd); /* the one of a daemon before */
 		return 0;
 	}
-	err = steer_attach(fd, workers);
+	err = steer_attach(fd, workers, true);
 	if (err >= 0)
-		return 0;
+		return 1;
 	if (d->steering == STEERING_PROGRAM) {
 		snprintf(why, NETNS_WHY_LEN, "%s: the kernel refuses the program that steers its queues: %s (steering)", name,
 			 strerror(-err));
 		return err;
 	}
-	log_warn("the kernel refuses the program that steers TUN queues (%s): the workers pass on what is not theirs, "
-		 "which costs CPU (steering)", strerror(-err));
+	log_warn("the kernel refuses the program that steers TUN queues (%s): %srequests wait behind connections that send "
+		 "all they can (steering)", strerror(-err),
+		 workers > 1 ? "the workers pass on what is not theirs, which costs CPU, and " : "");
 	d->steering = STEERING_RINGS;
 	return 0;
+}
+
+/* The queues of both lanes, as the program numbers them; nothing has been read from them yet. */
+static int open_queues(struct devices *d, const struct netns *ns, const char *name, unsigned int workers, char *why)
+{
+	unsigned int t = d->num_tuns, lanes = d->steering == STEERING_RINGS ? 1 : 2;
+	int fds[2 * CONFIG_MAX_WORKERS], err;
+	bool datagram_trains;
+
+	err = tun_open(ns, name, lanes * workers, false, fds, &datagram_trains, why);
+	if (err < 0)
+		return err;
+	d->no_datagram_trains |= !datagram_trains;
+	memcpy(d->fds[t], fds, workers * sizeof(fds[0]));
+	if (lanes == 2)
+		memcpy(d->bulk_fds[t], fds + workers, workers * sizeof(fds[0]));
+	d->queues = workers;
+	d->num_tuns++;
+	return 0;
+}
+
+/* The second lane needs somebody who chooses between the two. */
+static void close_bulk(struct devices *d, unsigned int tun)
+{
+	for (unsigned int q = d->queues; q--;) { /* the last one first: the others keep their numbers */
+		if (d->bulk_fds[tun][q] >= 0)
+			close(d->bulk_fds[tun][q]);
+		d->bulk_fds[tun][q] = -1;
+	}
 }
 
 static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, struct netns_tun *t, uint8_t side,
@@ -150,7 +183,6 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 {
 	struct control_tun *out = &d->tuns[d->num_tuns];
 	int *fds = d->fds[d->num_tuns], err;
-	bool datagram_trains;
 
 	if (d->num_tuns == CONTROL_MAX_TUNS)
 		return -E2BIG;
@@ -164,12 +196,9 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 	err = state_save(state, why);
 	if (err < 0)
 		return err;
-	err = tun_open(ns, t->name, workers, false, fds, &datagram_trains, why);
+	err = open_queues(d, ns, t->name, workers, why);
 	if (err < 0)
 		return err;
-	d->num_tuns++;
-	d->queues = workers;
-	d->no_datagram_trains |= !datagram_trains;
 	*out = (struct control_tun){ .side = side, .num_addresses = (unsigned int)t->num_addresses };
 	snprintf(out->name, sizeof(out->name), "%s", t->name);
 	memcpy(out->addresses, t->addresses, sizeof(out->addresses));
@@ -187,7 +216,10 @@ static int add_tun(struct devices *d, struct netns *ns, unsigned int ns_index, s
 		snprintf(why, NETNS_WHY_LEN, "%s: cannot be made persistent: %s", t->name, strerror(-err));
 		return err;
 	}
-	return workers > 1 ? steer(d, t->name, fds[0], workers, why) : 0;
+	err = steer(d, t->name, fds[0], workers, why);
+	if (!err)
+		close_bulk(d, d->num_tuns - 1);
+	return err < 0 ? err : 0;
 }
 
 static int add_egress(struct devices *d, const struct config *cfg, size_t e, struct state *state,
@@ -256,9 +288,11 @@ static void close_diag(struct devices *d)
 
 static void close_queues(struct devices *d)
 {
-	for (unsigned int t = 0; t < d->num_tuns; t++)
+	for (unsigned int t = 0; t < d->num_tuns; t++) {
+		close_bulk(d, t);
 		for (unsigned int q = 0; q < d->queues; q++)
 			close(d->fds[t][q]);
+	}
 	d->num_tuns = 0;
 }
 
@@ -278,6 +312,7 @@ int devices_up(struct devices *d, const struct config *cfg, struct state *state,
 	       uint32_t mtu_bytes, char *why)
 {
 	memset(d, 0, sizeof(*d));
+	memset(d->bulk_fds, -1, sizeof(d->bulk_fds));
 	d->steering = cfg->steering;
 	return add_all(d, cfg, state, workers, mtu_bytes, why);
 }

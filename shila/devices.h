@@ -15,6 +15,7 @@ struct devices {
 	struct control_tun tuns[CONTROL_MAX_TUNS];
 	unsigned int tun_ns[CONTROL_MAX_TUNS]; /* index into namespaces */
 	int fds[CONTROL_MAX_TUNS][CONFIG_MAX_WORKERS];
+	int bulk_fds[CONTROL_MAX_TUNS][CONFIG_MAX_WORKERS]; /* of the second lane (bpf/lane.h); -1: there is none */
 	unsigned int queues;
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
 	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; no commands: the kernel manages subflows itself; 0: only watched */
@@ -24,7 +25,7 @@ struct devices {
 
 /**
  * devices_up() - Everything that the configuration names.
- * @workers: queues of each TUN
+ * @workers: queues of each TUN, and as many for the second lane
  * @mtu_bytes: of the TUNs
  * Return: 0 or -errno with a sentence in @why; what was made by then is in the state file.
  */

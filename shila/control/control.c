@@ -164,6 +164,7 @@ static int make_worker(struct control *c, unsigned int i)
 
 	for (unsigned int t = 0; t < c->s.num_tuns; t++) {
 		wc.tuns[t].fd = c->s.tun_fds[t][i];
+		wc.tuns[t].bulk_fd = c->s.tun_bulk_fds ? c->s.tun_bulk_fds[t][i] : -1;
 		wc.tuns[t].side = c->s.tuns[t].side;
 	}
 	if (!records_init(c, i))

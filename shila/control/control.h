@@ -368,6 +368,7 @@ struct control_setup {
 	unsigned int num_tuns;
 	struct control_tun tuns[CONTROL_MAX_TUNS];
 	int (*tun_fds)[CONFIG_MAX_WORKERS]; /* [tun][worker] */
+	int (*tun_bulk_fds)[CONFIG_MAX_WORKERS]; /* their second lane, -1 where there is none; or NULL */
 	struct sock_diag diag[CONFIG_MAX_EGRESS + 1]; /* by side */
 	struct mptcp_pm pm[CONFIG_MAX_EGRESS + 1];    /* by side; no commands: the kernel's path manager; 0: only watched */
 	bool sieve; /* programs on the sockets, if the kernel takes them */

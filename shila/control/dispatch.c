@@ -423,7 +423,7 @@ void dispatch_contact(uv_poll_t *handle, int status, int events)
 	if (faults_stood_still(c))
 		c->contact_backlog = true; /* what is there now waited meanwhile */
 	for (int batch = 0; batch < CONTACT_BATCHES && n == UNDERLAY_RX_BUFFERS; batch++) {
-		n = underlay_recv(c->s.contact_fd, &c->rx);
+		n = underlay_recv(c->s.contact_fd, &c->rx, UNDERLAY_RX_BUFFERS);
 		for (int i = 0; i < n; i++) {
 			const uint8_t *p = c->rx.iov[i].iov_base;
 			size_t left = c->rx.msgs[i].msg_len, seg = underlay_rx_segment(&c->rx, (unsigned int)i);

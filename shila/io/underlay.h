@@ -86,8 +86,8 @@ struct underlay_rx {
 int underlay_rx_init(struct underlay_rx *rx); /* 0 or -ENOMEM */
 void underlay_rx_fini(struct underlay_rx *rx);
 
-/* underlay_recv() - One recvmmsg(). Return: number of buffers filled (0: nothing there), or -errno. */
-int underlay_recv(int fd, struct underlay_rx *rx);
+/* underlay_recv() - One recvmmsg() of at most @most buffers. Return: number of buffers filled (0: nothing there), or -errno. */
+int underlay_recv(int fd, struct underlay_rx *rx, unsigned int most);
 
 /* underlay_rx_segment() - Segment size of buffer @i: its whole length if it was not merged. */
 size_t underlay_rx_segment(const struct underlay_rx *rx, unsigned int i);

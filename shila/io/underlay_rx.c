@@ -25,11 +25,11 @@ void underlay_rx_fini(struct underlay_rx *rx)
 	rx->bytes = NULL;
 }
 
-int underlay_recv(int fd, struct underlay_rx *rx)
+int underlay_recv(int fd, struct underlay_rx *rx, unsigned int most)
 {
 	int n;
 
-	for (unsigned int i = 0; i < UNDERLAY_RX_BUFFERS; i++) {
+	for (unsigned int i = 0; i < most; i++) {
 		rx->iov[i] = (struct iovec){ rx->bytes + (size_t)i * UNDERLAY_RX_BYTES, UNDERLAY_RX_BYTES };
 		rx->msgs[i].msg_hdr = (struct msghdr){
 			.msg_name = &rx->from[i],
@@ -40,7 +40,7 @@ int underlay_recv(int fd, struct underlay_rx *rx)
 			.msg_controllen = sizeof(rx->control[i]),
 		};
 	}
-	n = recvmmsg(fd, rx->msgs, UNDERLAY_RX_BUFFERS, MSG_DONTWAIT, NULL);
+	n = recvmmsg(fd, rx->msgs, most, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	return n;

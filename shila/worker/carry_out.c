@@ -160,8 +160,8 @@ static void carry_out(struct worker *w, struct order *o)
 			reset_local(w, f);
 		return;
 	case ORDER_QUIET:
-		for (unsigned int i = 0; i < w->cfg.num_tuns; i++)
-			uv_poll_stop(&w->tuns[i].poll);
+		for (unsigned int i = 0; i < w->num_ports; i++)
+			uv_poll_stop(&w->ports[i].poll);
 		atomic_store(&w->quiet, true);
 		return;
 	case ORDER_STOP:
@@ -227,8 +227,8 @@ void orders_on_wake(struct wake *wake)
 	worker_publish_verdicts(w);
 	up_wake(w);
 	if (w->stopping) {
-		for (unsigned int i = 0; i < w->cfg.num_tuns; i++)
-			uv_close((uv_handle_t *)&w->tuns[i].poll, NULL);
+		for (unsigned int i = 0; i < w->num_ports; i++)
+			uv_close((uv_handle_t *)&w->ports[i].poll, NULL);
 		uv_close((uv_handle_t *)&w->underlay, NULL);
 		uv_close((uv_handle_t *)&w->frag_timer, NULL);
 		uv_close((uv_handle_t *)&w->tell_timer, NULL);

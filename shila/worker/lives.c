@@ -43,7 +43,7 @@ static void on_lives_timer(uv_timer_t *t)
 	late_us = w->batch.now_us > wanted_us + LIVES_LATE_US ? w->batch.now_us - wanted_us : 0;
 	/* What would prove the contrary may have come already. */
 	if (liveness_list_late(&w->lives, w->batch.now_us))
-		in_on_underlay(&w->underlay, 0, UV_READABLE);
+		in_take_all(w);
 	liveness_list_tick(&w->lives, w->batch.now_us, late_us, act_on_path, w);
 	out_flush(w, &w->batch);
 	if (late_us && w->lives.first)

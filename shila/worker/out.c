@@ -16,6 +16,8 @@
 
 #define TUN_BATCH                                                                                  \
 	64 /* trains of one wake-up of a TUN queue, as long as there is room in TRAINS_BYTES */
+#define BULK_BYTES     (128 * 1024) /* of one wake-up of a bulk lane, but a train more: others wait meanwhile */
+#define QUICK_MOST     1024	    /* trains that are sent before it: more than the kernel lets wait (txqueuelen) */
 #define TUN_LOADED     8 /* so many datagrams in one wake-up: the next one reads without asking */
 #define TUN_LOOK_AGAIN 8 /* wake-ups with one train each, after which it may be more */
 
@@ -160,31 +162,97 @@ static void learn_batch(struct worker_tun_port *port, unsigned int n)
 	}
 }
 
+/*
+ * Trains of one wake-up lie behind each other in @trains: few pages, when they are small. Their payload is lent to the
+ * batch until it is sent.
+ */
+static size_t train_end(size_t at, const struct train *t)
+{
+	return at + ((TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + t->len + 63) & ~(size_t)63);
+}
+
+/* Return: how many datagrams of open flows it was. */
+static unsigned int carry_train(struct worker *w, struct train *train, uint64_t now_ms)
+{
+	return w->cfg.num_rings && pass_on(w, train) ? 0 : out_train(w, train, now_ms);
+}
+
+/* Return: trains that were read and carried, as in @datagrams; *err: negative errno of the queue. */
+static unsigned int take_quick(struct worker_tun_port *port, uint64_t now_ms, unsigned int *datagrams, int *err)
+{
+	struct worker *w = port->worker;
+	unsigned int n = 0;
+	size_t at = 0;
+
+	while (n < port->batch && at + TRAIN_SLOT_BYTES <= TRAINS_BYTES && (!n || tun_readable(port))) {
+		struct train train;
+
+		*err = read_train(port, w->trains + at, &train);
+		if (*err <= 0)
+			break;
+		at = train_end(at, &train);
+		*datagrams += carry_train(w, &train, now_ms);
+		n++;
+	}
+	return n;
+}
+
+/* What is in the quick lane was there before, or has less to send: all of it, from @at on in @trains. */
+static unsigned int take_first(struct worker_tun_port *port, uint64_t now_ms, size_t from)
+{
+	struct worker *w = port->worker;
+	struct train train;
+	unsigned int n = 0;
+	size_t at = from;
+
+	for (; n < QUICK_MOST && tun_readable(port) && read_train(port, w->trains + at, &train) > 0; n++) {
+		at = train_end(at, &train);
+		carry_train(w, &train, now_ms);
+		if (at + TRAIN_SLOT_BYTES > TRAINS_BYTES) {
+			out_send_all(w);
+			at = from;
+		}
+	}
+	return n;
+}
+
+/* The same for a bulk lane. What it gives is sent behind all that is in the quick lane by then. */
+static unsigned int take_bulk(struct worker_tun_port *port, uint64_t now_ms, unsigned int *datagrams, int *err)
+{
+	struct worker *w = port->worker;
+	struct train trains[TUN_BATCH];
+	unsigned int n = 0, first;
+	size_t at = 0;
+
+	while (n < port->batch && at < BULK_BYTES && (!n || tun_readable(port))) {
+		*err = read_train(port, w->trains + at, &trains[n]);
+		if (*err <= 0)
+			break;
+		at = train_end(at, &trains[n++]);
+	}
+	if (!n)
+		return 0;
+	first = take_first(port->first, now_ms, at);
+	flow_count(&w->stats.trains_out, first);
+	for (unsigned int i = 0; i < n; i++)
+		*datagrams += carry_train(w, &trains[i], now_ms);
+	return n;
+}
+
 void out_on_tun(uv_poll_t *handle, int status, int events)
 {
 	struct worker_tun_port *port = handle->data;
 	struct worker *w = port->worker;
 	uint64_t now_ms = uv_now(&w->loop);
 	unsigned int n = 0, datagrams = 0;
-	size_t at = 0; /* the trains lie behind each other: few pages, when they are small */
 	int err = status;
 
 	(void)events;
 	worker_look_at_clock(w);
 	if (!orders_take(w))
 		return;
-	while (err >= 0 && n < port->batch && at + TRAIN_SLOT_BYTES <= TRAINS_BYTES &&
-	       (!n || tun_readable(port))) {
-		struct train train;
-
-		err = read_train(port, w->trains + at, &train);
-		if (err <= 0)
-			break;
-		at += (TRAIN_ALIGN + TRAIN_VNET_HDR_LEN + train.len + 63) & ~(size_t)63;
-		if (!w->cfg.num_rings || !pass_on(w, &train))
-			datagrams += out_train(w, &train, now_ms);
-		n++;
-	}
+	if (err >= 0)
+		n = port->first ? take_bulk(port, now_ms, &datagrams, &err) : take_quick(port, now_ms, &datagrams, &err);
 	out_send_all(w);
 	w->carried |= n;
 	flow_count(&w->stats.trains_out, n);

@@ -57,9 +57,11 @@ struct passed {
 	_Alignas(16) uint8_t bytes[];
 };
 
+/* A queue of a TUN. */
 struct worker_tun_port {
 	uv_poll_t poll;
 	struct worker *worker;
+	struct worker_tun_port *first; /* a bulk lane: the quick one, which is to be empty when this one's are sent */
 	int fd;
 	uint8_t index, side;
 	unsigned int batch;     /* trains to look for in one wake-up: 1 or TUN_BATCH */
@@ -76,7 +78,8 @@ struct worker {
 	struct liveness_list lives; /* paths that are waited for */
 	uv_timer_t lives_timer;
 	uint64_t lives_at_us; /* when that expires; UINT64_MAX: it does not */
-	struct worker_tun_port tuns[WORKER_MAX_TUNS];
+	struct worker_tun_port ports[2 * WORKER_MAX_TUNS]; /* by TUN, and behind these the bulk lanes that there are */
+	unsigned int num_ports;
 	int send_fd; /* twin of underlay_fd, or that itself */
 	pthread_t thread;
 	bool running, loop_up, stopping;
@@ -84,6 +87,7 @@ struct worker {
 	struct flow_table table;
 	struct inbound in;
 	struct underlay_rx rx;
+	bool few_buffers; /* of @rx are asked for: they came full the last time */
 	struct ring up, down;
 	struct ring passed[WORKER_MAX]; /* from each other worker */
 	struct worker *others[WORKER_MAX];
@@ -130,6 +134,7 @@ void out_wake_others(struct worker *w);
 
 /* in.c */
 void in_on_underlay(uv_poll_t *handle, int status, int events);
+void in_take_all(struct worker *w); /* as much as may wait in the socket for once */
 enum verdict in_write(void *ctx, uint8_t tun, struct iovec *iov, int n);
 
 /* lives.c */

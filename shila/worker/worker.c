@@ -114,6 +114,27 @@ static void warm_up_worker(struct worker *w)
 	flow_table_warm_up(&w->table);
 }
 
+static int poll_port(struct worker *w, unsigned int tun, int fd, struct worker_tun_port *first)
+{
+	struct worker_tun_port *port = &w->ports[w->num_ports];
+	int err;
+
+	*port = (struct worker_tun_port){
+		.worker = w,
+		.first = first,
+		.fd = fd,
+		.index = (uint8_t)tun,
+		.side = w->cfg.tuns[tun].side,
+		.batch = 1,
+	};
+	err = uv_poll_init(&w->loop, &port->poll, fd);
+	if (err < 0)
+		return err;
+	w->num_ports++;
+	port->poll.data = port;
+	return uv_poll_start(&port->poll, UV_READABLE, out_on_tun);
+}
+
 static int start_polling(struct worker *w)
 {
 	int err = uv_loop_init(&w->loop);
@@ -137,22 +158,11 @@ static int start_polling(struct worker *w)
 		return err;
 	w->underlay.data = w;
 	err = uv_poll_start(&w->underlay, UV_READABLE, in_on_underlay);
-	for (unsigned int i = 0; err >= 0 && i < w->cfg.num_tuns; i++) {
-		struct worker_tun_port *port = &w->tuns[i];
-
-		*port = (struct worker_tun_port){
-			.worker = w,
-			.fd = w->cfg.tuns[i].fd,
-			.index = (uint8_t)i,
-			.side = w->cfg.tuns[i].side,
-			.batch = 1,
-		};
-		err = uv_poll_init(&w->loop, &port->poll, port->fd);
-		if (err < 0)
-			return err;
-		port->poll.data = port;
-		err = uv_poll_start(&port->poll, UV_READABLE, out_on_tun);
-	}
+	for (unsigned int i = 0; err >= 0 && i < w->cfg.num_tuns; i++)
+		err = poll_port(w, i, w->cfg.tuns[i].fd, NULL);
+	for (unsigned int i = 0; err >= 0 && i < w->cfg.num_tuns; i++)
+		if (w->cfg.tuns[i].bulk_fd >= 0)
+			err = poll_port(w, i, w->cfg.tuns[i].bulk_fd, &w->ports[i]);
 	return err;
 }
 

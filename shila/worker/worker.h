@@ -55,6 +55,7 @@ struct worker_config {
 	unsigned int num_tuns;
 	struct worker_tun {
 		int fd; /* a queue of the device, borrowed */
+		int bulk_fd; /* that of its second lane (bpf/lane.h), borrowed; -1: there is none */
 		uint8_t side;
 	} tuns[WORKER_MAX_TUNS];
 	uint32_t max_flows;

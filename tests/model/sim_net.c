@@ -247,12 +247,12 @@ int underlay_twin(int fd)
 	return -EOPNOTSUPP;
 }
 
-int underlay_recv(int fd, struct underlay_rx *rx)
+int underlay_recv(int fd, struct underlay_rx *rx, unsigned int most)
 {
 	struct sim_fd *f = fd_of(fd);
 	int n = 0;
 
-	for (struct packet *p; n < UNDERLAY_RX_BUFFERS && (p = pop(f)); n++) {
+	for (struct packet *p; n < (int)most && (p = pop(f)); n++) {
 		rx->iov[n] = (struct iovec){ rx->bytes + (size_t)n * RX_BYTES, RX_BYTES };
 		memcpy(rx->iov[n].iov_base, p->bytes, p->len);
 		rx->msgs[n].msg_hdr.msg_iov = &rx->iov[n];

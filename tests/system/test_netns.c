@@ -618,7 +618,7 @@ static void test_steering(void)
 	netns_prepare(&ns, why);
 	CHECK(why, !tun_open(&ns, tun.name, QUEUES, true, fds, NULL, why));
 	CHECK(why, !netns_tun_setup(&ns, &tun, why));
-	err = steer_attach(fds[QUEUES - 1], QUEUES);
+	err = steer_attach(fds[QUEUES - 1], QUEUES, false);
 	if (err == -EPERM || err == -ENOSYS) {
 		printf("  the kernel refuses the steering program (%s)\n", strerror(-err));
 		goto close_fds;
@@ -646,7 +646,7 @@ static void test_steering(void)
 	for (int q = 0; q < QUEUES; q++)
 		close(fds[q]);
 	CHECK(why, !tun_open(&ns, tun.name, QUEUES, true, fds, NULL, why));
-	CHECK("attached again", !steer_attach(fds[0], QUEUES));
+	CHECK("attached again", !steer_attach(fds[0], QUEUES, false));
 	CHECK("carrier is back", wait_until_shown("link show up dev tq-e0", "state U"));
 	for (uint16_t i = 0; i < 40; i++)
 		send_one(&ns, &to[i % 2], SOCK_DGRAM, 5000 + i, 100);

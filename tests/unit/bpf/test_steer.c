@@ -171,7 +171,7 @@ static void test_kernel_agrees(void)
 	for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
 		uint32_t workers = counts[c];
 		unsigned int differ = 0, spread = 0;
-		int prog = steer_load(workers);
+		int prog = steer_load(workers, false);
 
 		if (prog < 0) {
 			printf("  the kernel refuses BPF programs here (%s), not compared\n",
@@ -198,7 +198,7 @@ static void test_kernel_agrees(void)
 		CHECK("many of them go elsewhere than worker 0", workers == 1 || spread > 300);
 		close(prog);
 	}
-	CHECK("no workers", steer_load(0) == -EINVAL);
+	CHECK("no workers", steer_load(0, false) == -EINVAL);
 }
 
 const struct unit_test unit_tests[] = {

@@ -77,7 +77,7 @@ static unsigned int receive(int fd, uint8_t *out, size_t *sizes, unsigned int wa
 
 		if (poll(&p, 1, 2000) <= 0)
 			break;
-		got = underlay_recv(fd, &rx);
+		got = underlay_recv(fd, &rx, UNDERLAY_RX_BUFFERS);
 		for (int i = 0; i < got; i++) {
 			size_t left = rx.msgs[i].msg_len, seg = underlay_rx_segment(&rx, (unsigned int)i);
 			uint8_t *from = rx.iov[i].iov_base;
@@ -150,7 +150,7 @@ static void test_segments(void)
 		unsigned int n;
 		bool fine = true;
 
-		CHECK("nothing there", underlay_recv(to, &rx) == 0);
+		CHECK("nothing there", underlay_recv(to, &rx, UNDERLAY_RX_BUFFERS) == 0);
 		/* 64 segments of 1000 bytes, gathered from headers of 100 and payload of 900; one shorter; one alone. */
 		for (int i = 0; i < 64; i++) {
 			iov[2 * i] = (struct iovec){ data + 1000 * i, 100 };
