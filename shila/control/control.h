@@ -17,6 +17,7 @@
  *     subflows.c  our path manager: which subflows a connection has
  *     subflow_orders.c  telling the kernel
  *     lost_sockets.c  what the kernel tells of servers' subflows
+ *     pm_events.c  reading what it tells, for both
  *     offering.c  server side: OPEN -> pool address -> SYN into the TUN -> ACCEPT
  *     flows.c     flows: their slots in the workers, state, timers, the end
  *     records.c   where their records are, and lists of them

@@ -5,20 +5,13 @@
  * one for our kernel. It hears that from nobody else, and the client only when it sends on that subflow; so the client's
  * kernel is reset by CLOSE, and its path manager makes another one.
  */
-#include "shila/control/control.h"
-
-#include <errno.h>
-#include <string.h>
+#include "shila/control/pm_events.h"
 
 #define LOST_MS 50 /* so long a RST may be on its way through us */
 
-static void on_event(struct control *c, const struct mptcp_pm_event *e)
+static void on_event(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
 {
-	struct flow_key key = {
-		.proto = INET_PROTO_TCP, .local = e->local, .remote = e->remote, .local_port = e->local_port,
-		.remote_port = e->remote_port,
-	};
-	struct ctl_flow *f = e->type == MPTCP_PM_SUBFLOW_CLOSED && e->error ? flow_by_key(c, &key) : NULL;
+	struct ctl_flow *f = e->type == MPTCP_PM_SUBFLOW_CLOSED && e->error ? pm_event_flow(c, side, e) : NULL;
 
 	if (!f || !f->server || f->socket_lost || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING))
 		return;
@@ -29,28 +22,12 @@ static void on_event(struct control *c, const struct mptcp_pm_event *e)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-	struct control *c = poll->data;
-	struct mptcp_pm *pm = &c->s.pm[0];
-	_Alignas(8) uint8_t buf[8192];
-	struct mptcp_pm_event e;
-	int n;
+	/* Where some were lost clients find it out when they send. */
+	static const struct pm_listener listener = { .what = "lost subflows", .event = on_event };
 
 	(void)status;
 	(void)events;
-	while ((n = mptcp_pm_read(pm, buf, sizeof(buf))) != -EAGAIN) {
-		/* Where some were lost clients find it out when they send. */
-		if (n < 0 && n != -ENOBUFS && n != -EINTR) {
-			log_error("events about lost subflows: %s", strerror(-n));
-			uv_poll_stop(poll);
-			break;
-		}
-		for (int at = 0, used; at < n; at += used) {
-			used = mptcp_pm_parse(buf + at, (size_t)(n - at), pm->family, &e);
-			if (used < 0)
-				break;
-			on_event(c, &e);
-		}
-	}
+	pm_events_read(poll, 0, &listener);
 }
 
 int lost_sockets_start(struct control *c)

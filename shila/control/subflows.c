@@ -9,6 +9,8 @@
  */
 #include "shila/control/subflows.h"
 
+#include "shila/control/pm_events.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -508,11 +510,7 @@ void subflows_left(struct conn *n, const struct ctl_flow *f)
 
 static struct ctl_flow *flow_of_event(struct control *c, uint8_t side, const struct mptcp_pm_event *e)
 {
-	struct flow_key key = {
-		.side = side, .proto = INET_PROTO_TCP, .local = e->local, .remote = e->remote, .local_port = e->local_port,
-		.remote_port = e->remote_port,
-	};
-	struct ctl_flow *f = flow_by_key(c, &key);
+	struct ctl_flow *f = pm_event_flow(c, side, e);
 
 	return f && flow_conn(f) ? f : NULL;
 }
@@ -578,8 +576,8 @@ static uint64_t spread_ms(const struct control *c)
 	return RESUMED_MS + c->by_token.used / SPREAD_PER_MS;
 }
 
-/* Some events are lost: whatever they told is seen by looking. */
-static void look_at_all(struct control *c, uint8_t side)
+/* Whatever nobody told is seen by looking: after a start, and where events were lost. */
+static void look_at_all(struct control *c, uint8_t side, uint64_t wait_ms)
 {
 	struct conn *n, *next;
 	struct managed *m;
@@ -590,58 +588,28 @@ static void look_at_all(struct control *c, uint8_t side)
 		if (!m)
 			continue;
 		m->check = true;
-		soon(m, control_random() % spread_ms(c));
+		soon(m, wait_ms + control_random() % spread_ms(c));
 	}
+}
+
+static void on_missed(struct control *c, uint8_t side)
+{
+	c->n.pm_missed++;
+	look_at_all(c, side, 0);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
+	static const struct pm_listener listener = { .what = "subflows", .event = on_event, .missed = on_missed };
 	struct control *c = poll->data;
-	uint8_t side = (uint8_t)(poll - c->subflows.events);
-	struct mptcp_pm *pm = &c->s.pm[side];
-	_Alignas(8) uint8_t buf[8192];
-	struct mptcp_pm_event e;
-	int n;
 
 	(void)status;
 	(void)events;
-	while ((n = mptcp_pm_read(pm, buf, sizeof(buf))) != -EAGAIN) {
-		if (n == -ENOBUFS) {
-			c->n.pm_missed++;
-			look_at_all(c, side);
-		}
-		if (n < 0 && n != -ENOBUFS && n != -EINTR) {
-			log_error("events about subflows: %s", strerror(-n));
-			uv_poll_stop(poll);
-			break;
-		}
-		for (int at = 0, used; at < n; at += used) {
-			used = mptcp_pm_parse(buf + at, (size_t)(n - at), pm->family, &e);
-			if (used < 0)
-				break;
-			on_event(c, side, &e);
-		}
-	}
+	pm_events_read(poll, (uint8_t)(poll - c->subflows.events), &listener);
 	control_kick(c);
 }
 
 /* ---- life ---- */
-
-/* The flows of the daemon before. */
-static void resume(struct control *c, uint8_t side)
-{
-	struct conn *n, *next;
-	struct managed *m;
-
-	for (n = conn_after(c, NULL); n; n = next) {
-		next = conn_after(c, n);
-		m = n->side == side ? manage(c, n) : NULL;
-		if (!m)
-			continue;
-		m->check = true;
-		soon(m, RESUMED_MS + control_random() % spread_ms(c));
-	}
-}
 
 int subflows_start(struct control *c)
 {
@@ -664,7 +632,7 @@ int subflows_start(struct control *c)
 			return err;
 		c->subflows.events[side].data = c;
 		uv_poll_start(&c->subflows.events[side], UV_READABLE, on_readable);
-		resume(c, side);
+		look_at_all(c, side, RESUMED_MS); /* the flows of the daemon before */
 	}
 	return 0;
 }
