@@ -183,7 +183,8 @@ static void count(struct link_lane *lane, enum link_counter what, const struct p
 		  unsigned int packets)
 {
 	lane->counts[what].packets += packets;
-	lane->counts[what].bytes += parcel_wire_bytes(p, first, packets) - (uint64_t)packets * p->overhead;
+	lane->counts[what].bytes += parcel_wire_bytes(p, first, packets) -
+				    (uint64_t)packets * (p->overhead - p->counted);
 }
 
 static void append(struct link_lane *lane, struct parcel *p, uint64_t due_ns)

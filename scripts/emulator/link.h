@@ -77,7 +77,7 @@ extern const char *const link_counter_names[LINK_NUM_COUNTERS];
 
 struct link_count {
 	uint64_t packets;
-	uint64_t bytes; /* without parcel's @overhead: of the TUN devices whole IP packets */
+	uint64_t bytes; /* whole IP packets: without a parcel's @overhead but for what of it is @counted */
 };
 
 struct link_rng {

@@ -63,7 +63,7 @@ static int run(const json_t *config)
 
 	if (!loop)
 		goto free_pool;
-	network = network_open(loop, config, why);
+	network = network_open(loop, config, NULL, why);
 	if (!network)
 		goto free_loop;
 	err = watch_signals(&ending, loop);

@@ -16,7 +16,8 @@
  *	  "links": [{ "id": 1, "ends": [{ "netns", "device" }, { "netns", "device" }],
  *		      "ab": { "delay_ms": 10, ... }, "ba": { ... } }] }
  *
- * ab is from the first end to the second. Seed, memory, ab and ba may be missing.
+ * ab is from the first end to the second. Seed, memory, ab and ba may be missing. An end that an emulated router in the same
+ * process has is { "isd_as", "interface" } instead: parcels are handed over, and no device and no socket is in between.
  */
 
 #define NETWORK_MAX_LINKS    256
@@ -24,12 +25,21 @@
 
 struct network_link;
 
-/* An end: what is read there goes into the lane of its direction. */
+/* An end: what is read there, or what its taker sends, goes into the lane of its direction. */
 struct network_end {
 	struct loop_source source;
-	struct port port;
+	struct port port; /* of an end in this process only the carrier */
 	struct network_link *link;
 	struct loop_lane lane; /* from this end to the other one */
+	void (*take)(void *taker, struct parcel *p, uint64_t now_ns); /* in this process: what arrives; takes @p */
+	void *taker;
+};
+
+/* Who has ends in this process. */
+struct network_inside {
+	/* Sets take and taker of the end that @config names, and keeps @end. Return: 0 or a negative errno. */
+	int (*attach)(void *ctx, const json_t *config, struct network_end *end);
+	void *ctx;
 };
 
 struct network_link {
@@ -41,6 +51,7 @@ struct network_link {
 struct network {
 	struct loop *loop;
 	struct parcel_pool *pool;
+	const struct network_inside *inside;
 	uint64_t seed, began_ns;
 	uint32_t num_links;
 	struct network_link links[NETWORK_MAX_LINKS];
@@ -50,10 +61,11 @@ struct network {
 
 /**
  * network_open() - Make the links: TUN devices in the namespaces.
+ * @inside: borrowed; NULL: nobody has ends here
  * @why: NETWORK_WHY_LEN bytes for a sentence on failure
  * Return: NULL on failure.
  */
-struct network *network_open(struct loop *loop, const json_t *config, char *why);
+struct network *network_open(struct loop *loop, const json_t *config, const struct network_inside *inside, char *why);
 void network_close(struct network *network);
 
 /**

@@ -86,6 +86,7 @@ static void copy_description(struct parcel *to, const struct parcel *from)
 	to->hdr_len = from->hdr_len;
 	to->seg = from->seg;
 	to->overhead = from->overhead;
+	to->counted = from->counted;
 	to->csum_start = from->csum_start;
 	to->csum_offset = from->csum_offset;
 	to->tag = from->tag;

@@ -25,7 +25,8 @@ struct parcel {
 	uint32_t len;  /* bytes at @data that count: @hdr_len and payload */
 	uint16_t hdr_len;  /* IP and UDP header at @data, repeated for each packet of a train; 0: only payload */
 	uint16_t seg;	   /* payload bytes of each packet but the last; 0: one packet of whatever kind */
-	uint16_t overhead; /* bytes that each packet has on the wire beyond what is at @data (14 of Ethernet ...) */
+	uint16_t overhead; /* bytes that each packet has on the wire beyond what is at @data (14 of Ethernet ...) ... */
+	uint16_t counted; /* ... of which counters count so many: of a parcel without headers those of IP and UDP */
 	uint16_t csum_start;  /* if not 0: a checksum from here to the end of each packet is still to be made ... */
 	uint16_t csum_offset; /* ... where so many bytes on the sum of the pseudo-header is (a train has UDP's: 6) */
 	uint8_t size_class;   /* of the pool */

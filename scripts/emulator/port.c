@@ -114,6 +114,7 @@ static bool describe(struct parcel *p, const struct vnet_hdr *vnet)
 {
 	p->hdr_len = headers_of(p->data, p->len);
 	p->overhead = PORT_ETHERNET;
+	p->counted = 0;
 	p->seg = 0;
 	p->csum_start = p->csum_offset = 0;
 	if (vnet->flags & VNET_F_NEEDS_CSUM) {

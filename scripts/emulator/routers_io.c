@@ -1,29 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scripts/emulator/routers.h"
 
-#include "shila/base/bytes.h"
-#include "shila/wire/scion.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sched.h>
-#include <sys/epoll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 /*
- * A train that the kernel has merged on a socket (UDP_GRO) leaves as one (UDP_SEGMENT), so a packet
- * costs a fraction of a system call.
- *
- * Whether a link lives is found out as with BFD: each end says what it hears, so a link that is dead
- * in one direction is down at both ends.
+ * A train that the kernel has merged on a socket (UDP_GRO) leaves as one (UDP_SEGMENT), so a packet costs a fraction of
+ * a system call. Where the link is in this process, the train itself is handed on: what comes out of the lane goes to
+ * the next router before anything else happens, unless the link holds it back.
  */
 
-enum { TRAIN_LEN = 65536, TRAINS_AT_ONCE = 32, SOCKET_BUFFER = 16 << 20 };
-enum { L4_BFD = 203, BFD_LEN = 24 };
+enum { TRAINS_AT_ONCE = 32, SOCKET_BUFFER = 16 << 20 };
+enum { IPV4_UDP = 28, IPV6_UDP = 48 };
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
@@ -32,11 +27,13 @@ enum { L4_BFD = 203, BFD_LEN = 24 };
 #define UDP_SEGMENT 103
 #endif
 
-static int64_t clock_ns(clockid_t id)
+static void on_readable(struct loop_source *source, uint64_t now_ns);
+
+static int64_t unix_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(id, &t);
+	clock_gettime(CLOCK_REALTIME, &t);
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
@@ -83,14 +80,12 @@ int node_open(struct routers *rs, struct node *n)
 
 	for (unsigned int i = 0; !err && i < n->num_gates; i++) {
 		struct gate *p = &n->gates[i];
-		struct epoll_event ev = { .events = EPOLLIN, .data.ptr = p };
 
-		p->fd = open_socket(p);
 		p->hello = HELLO_DOWN;
-		if (p->fd < 0)
-			err = p->fd;
-		else if (epoll_ctl(rs->epoll, EPOLL_CTL_ADD, p->fd, &ev))
-			err = -errno;
+		if (p->end)
+			continue;
+		p->source = (struct loop_source){ .fd = open_socket(p), .readable = on_readable };
+		err = p->source.fd < 0 ? p->source.fd : loop_add(rs->loop, &p->source);
 	}
 	if (setns(rs->home, CLONE_NEWNET) && !err)
 		err = -errno;
@@ -102,21 +97,18 @@ int node_open(struct routers *rs, struct node *n)
 	return err;
 }
 
-static struct router_interface *interface_of(struct gate *p)
-{
-	return (struct router_interface *)router_interface(&p->node->router, p->id);
-}
-
 void node_close(struct node *n)
 {
 	for (unsigned int i = 0; i < n->num_gates; i++) {
 		struct gate *p = &n->gates[i];
 
-		if (p->fd >= 0)
-			close(p->fd); /* which takes it out of epoll, too */
-		p->fd = -1;
+		if (p->source.fd >= 0) {
+			loop_remove(n->routers->loop, &p->source);
+			close(p->source.fd);
+		}
+		p->source.fd = -1;
 		if (p->id != ROUTER_INTERNAL)
-			interface_of(p)->up = !p->bfd;
+			gate_interface(p)->up = !p->bfd;
 	}
 	n->open = false;
 }
@@ -146,7 +138,7 @@ static bool send_once(const struct gate *p, const union sock_addr *to, const uin
 		control.head.cmsg_len = CMSG_LEN(sizeof(gso));
 		memcpy(CMSG_DATA(&control.head), &gso, sizeof(gso));
 	}
-	return sendmsg(p->fd, &msg, MSG_NOSIGNAL) >= 0;
+	return sendmsg(p->source.fd, &msg, MSG_NOSIGNAL) >= 0;
 }
 
 /*
@@ -159,45 +151,104 @@ static bool send_train(const struct gate *p, const union sock_addr *to, const ui
 	       ((errno == ECONNREFUSED || errno == EHOSTUNREACH) && send_once(p, to, data, len, seg_len));
 }
 
-static void gate_send(struct gate *p, const union sock_addr *to, const uint8_t *data, size_t len, size_t seg_len,
-		      unsigned int count)
+static unsigned int packets_of(size_t len, size_t seg_len)
 {
-	if (p->fd < 0)
-		return;
+	return seg_len < len ? (unsigned int)((len + seg_len - 1) / seg_len) : 1;
+}
+
+static bool send_by_socket(struct gate *p, const union sock_addr *to, const uint8_t *data, size_t len, size_t seg_len)
+{
+	unsigned int count = packets_of(len, seg_len);
+
+	if (p->source.fd < 0)
+		return false;
 	if (send_train(p, to, data, len, seg_len)) {
 		p->tx_packets += count;
 		p->tx_bytes += len;
-		return;
+		return true;
 	}
 	if (count == 1 || (errno != EINVAL && errno != EMSGSIZE && errno != EIO)) {
 		p->tx_failed += count;
-		return;
+		return false;
 	}
 	/* More than a device takes as a whole is cut into fragments one by one, as with the real ones. */
 	for (size_t at = 0, n; at < len; at += n) {
 		n = len - at < seg_len ? len - at : seg_len;
-		gate_send(p, to, data + at, n, n, 1);
+		send_by_socket(p, to, data + at, n, n);
+	}
+	return true;
+}
+
+/* @out is given to the link; what is at its @data is the payload of @seg_len bytes a packet. */
+static void send_by_link(struct gate *p, struct parcel *out, size_t len, size_t seg_len)
+{
+	uint64_t now_ns = loop_now();
+
+	p->tx_packets += packets_of(len, seg_len);
+	p->tx_bytes += len;
+	out->len = (uint32_t)len;
+	out->seg = seg_len < len ? (uint16_t)seg_len : 0;
+	out->counted = p->local.sa.sa_family == AF_INET ? IPV4_UDP : IPV6_UDP;
+	out->overhead = PORT_ETHERNET + out->counted;
+	loop_send(&p->end->lane, out, now_ns);
+	loop_drain(&p->end->lane, now_ns);
+}
+
+static bool copy_to_link(struct gate *p, const uint8_t *data, size_t len, size_t seg_len)
+{
+	struct parcel *out = parcel_get(p->node->routers->pool, (uint32_t)len);
+
+	if (!out) {
+		p->tx_failed += packets_of(len, seg_len);
+		return false;
+	}
+	memcpy(out->data, data, len);
+	send_by_link(p, out, len, seg_len);
+	return true;
+}
+
+bool gate_send(struct gate *p, const union sock_addr *to, const uint8_t *data, size_t len, size_t seg_len)
+{
+	return p->end ? copy_to_link(p, data, len, seg_len) : send_by_socket(p, to, data, len, seg_len);
+}
+
+/* A train on its way through a router. */
+struct passage {
+	struct gate *from;
+	struct parcel *parcel; /* NULL: given to a link */
+};
+
+static void forward(struct passage *t, struct gate *p, const uint8_t *data, size_t len, size_t seg_len)
+{
+	struct parcel *whole = t->parcel;
+
+	if (p->end && data == whole->data && len == whole->len) {
+		t->parcel = NULL;
+		send_by_link(p, whole, len, seg_len);
+	} else {
+		gate_send(p, NULL, data, len, seg_len);
 	}
 }
 
 static void emit(void *ctx, const struct router_result *res, const uint8_t *data, size_t len, size_t seg_len,
 		 unsigned int count)
 {
-	struct gate *from = ctx;
+	struct passage *t = ctx;
+	struct gate *from = t->from;
 	struct node *n = from->node;
 
 	switch (res->verdict) {
 	case ROUTER_FORWARD:
 		for (unsigned int i = 1; i < n->num_gates; i++)
 			if (n->gates[i].id == res->egress)
-				gate_send(&n->gates[i], NULL, data, len, seg_len, count);
+				forward(t, &n->gates[i], data, len, seg_len);
 		break;
 	case ROUTER_DELIVER:
-		gate_send(&n->gates[0], &res->to, data, len, seg_len, count);
+		gate_send(&n->gates[0], &res->to, data, len, seg_len);
 		break;
 	case ROUTER_ANSWER:
 		n->answers += count;
-		gate_send(from, from->id == ROUTER_INTERNAL ? &from->from : NULL, data, len, seg_len, count);
+		gate_send(from, from->id == ROUTER_INTERNAL ? &from->from : NULL, data, len, seg_len);
 		break;
 	case ROUTER_DROP:
 		n->drops[res->drop] += count;
@@ -205,79 +256,57 @@ static void emit(void *ctx, const struct router_result *res, const uint8_t *data
 	}
 }
 
-/* ---- hello ---- */
+/* ---- receiving ---- */
 
-static size_t build_hello(const struct gate *p, uint8_t *buf)
+/* What has come in by @from; takes @p. */
+static void handle(struct gate *from, struct parcel *p)
 {
-	struct ip_addr local = sock_addr_ip(&p->local), remote = sock_addr_ip(&p->remote);
-	struct scion_hdr h = {
-		.flow_id = 1,
-		.dst = { p->neighbour, remote },
-		.src = { p->node->router.ia, local },
-		.next_hdr = L4_BFD,
-		.payload_len = BFD_LEN,
-	};
-	struct wr w = wr_init(buf, 128);
-	size_t n = (size_t)scion_build_hdr(&w, &h);
+	struct passage t = { from, p };
+	size_t seg_len = p->seg ? p->seg : p->len;
 
-	memset(buf + n, 0, BFD_LEN);
-	buf[n] = 1 << 5; /* version */
-	buf[n + 1] = (uint8_t)(p->hello << 6);
-	buf[n + 2] = HELLO_TIMEOUT_MS / HELLO_INTERVAL_MS;
-	buf[n + 3] = BFD_LEN;
-	put_be16(buf + n + 6, p->id); /* my discriminator */
-	put_be32(buf + n + 12, HELLO_INTERVAL_MS * 1000);
-	put_be32(buf + n + 16, HELLO_INTERVAL_MS * 1000);
-	return n + BFD_LEN;
+	from->rx_packets += packets_of(p->len, seg_len);
+	if (from->id != ROUTER_INTERNAL)
+		p->len -= (uint32_t)gate_take_hello(from, p->data, p->len, seg_len);
+	if (p->len)
+		router_train(&from->node->router, p->data, p->len, seg_len, from->id, unix_ns(), emit, &t);
+	if (t.parcel)
+		parcel_put(from->node->routers->pool, t.parcel);
 }
 
-static bool is_hello(const uint8_t *p, size_t len)
+static void take(void *taker, struct parcel *p, uint64_t now_ns)
 {
-	return len >= 12 + BFD_LEN && p[4] == L4_BFD && p[8] == SCION_PATH_EMPTY && p[5] * 4u + BFD_LEN == len;
+	struct gate *to = taker;
+
+	(void)now_ns;
+	if (to->node->open)
+		handle(to, p);
+	else
+		parcel_put(to->node->routers->pool, p);
 }
 
-static void set_hello(struct gate *p, enum hello_state state)
+int routers_attach(void *ctx, const json_t *config, struct network_end *end)
 {
-	p->hello = state;
-	interface_of(p)->up = state == HELLO_UP;
-}
+	const char *text = json_string_value(json_object_get(config, "isd_as"));
+	json_int_t id = json_integer_value(json_object_get(config, "interface"));
+	struct routers *rs = ctx;
+	struct isd_as ia;
 
-static void got_hello(struct gate *p, const uint8_t *data)
-{
-	enum hello_state theirs = data[data[5] * 4u + 1] >> 6;
-
-	if (!p->bfd)
-		return;
-	p->heard_ms = clock_ns(CLOCK_MONOTONIC) / 1000000;
-	if (p->hello == HELLO_DOWN && theirs == HELLO_DOWN)
-		set_hello(p, HELLO_INIT);
-	else if (p->hello != HELLO_UP && (theirs == HELLO_INIT || (theirs == HELLO_UP && p->hello == HELLO_INIT)))
-		set_hello(p, HELLO_UP);
-	else if (p->hello == HELLO_UP && theirs == HELLO_DOWN)
-		set_hello(p, HELLO_DOWN);
-}
-
-void routers_hello(struct routers *rs, int64_t now_ms, bool send)
-{
-	uint8_t buf[128];
-
+	if (!text || isd_as_parse(text, &ia))
+		return -EINVAL;
 	for (unsigned int i = 0; i < rs->num; i++) {
 		struct node *n = rs->nodes[i];
 
-		for (unsigned int j = 1; n->open && j < n->num_gates; j++) {
-			struct gate *p = &n->gates[j];
-
-			if (!p->bfd)
+		for (unsigned int j = 1; n->router.ia.v == ia.v && j < n->num_gates; j++) {
+			if (n->gates[j].id != id || n->gates[j].end)
 				continue;
-			if (p->hello != HELLO_DOWN && now_ms - p->heard_ms > HELLO_TIMEOUT_MS)
-				set_hello(p, HELLO_DOWN);
-			if (send)
-				send_train(p, NULL, buf, build_hello(p, buf), sizeof(buf));
+			n->gates[j].end = end;
+			end->take = take;
+			end->taker = &n->gates[j];
+			return 0;
 		}
 	}
+	return -ENOENT;
 }
-
-/* ---- receiving ---- */
 
 static size_t gso_size(struct msghdr *msg)
 {
@@ -292,47 +321,53 @@ static size_t gso_size(struct msghdr *msg)
 	return 0;
 }
 
-/* A hello that follows a train closely is merged with it, as its last and shorter packet. Return: its length */
-static size_t take_hello(struct gate *p, const uint8_t *buf, size_t len, size_t seg_len)
+/* Return: 0, -EAGAIN when there is no more, or what is to be tried again. */
+static int receive(struct gate *from, struct parcel *p)
 {
-	size_t last = len % seg_len ? len % seg_len : seg_len;
+	uint8_t control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { .iov_base = p->data, .iov_len = p->room };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_name = &from->from,
+		.msg_namelen = sizeof(from->from),
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(from->source.fd, &msg, 0);
+	size_t seg_len;
 
-	if (!is_hello(buf + len - last, last))
-		return 0;
-	got_hello(p, buf + len - last);
-	return last;
+	if (n < 0)
+		return -errno;
+	if (!n)
+		return -EINTR; /* a datagram of nothing */
+	seg_len = gso_size(&msg);
+	p->len = (uint32_t)n;
+	p->seg = seg_len && seg_len < (size_t)n ? (uint16_t)seg_len : 0;
+	return 0;
 }
 
-void gate_readable(struct gate *p)
+static void on_readable(struct loop_source *source, uint64_t now_ns)
 {
-	static uint8_t buf[TRAIN_LEN]; /* one thread */
-	int64_t now_ns = clock_ns(CLOCK_REALTIME);
+	struct gate *from = (struct gate *)((char *)source - offsetof(struct gate, source));
+	struct parcel_pool *pool = from->node->routers->pool;
+	static uint8_t sink[PARCEL_MAX_BYTES];
 
-	for (int i = 0; i < TRAINS_AT_ONCE && p->fd >= 0; i++) {
-		uint8_t control[CMSG_SPACE(sizeof(int))];
-		struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
-		struct msghdr msg = {
-			.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_name = &p->from,
-			.msg_namelen = sizeof(p->from),
-			.msg_control = control,
-			.msg_controllen = sizeof(control),
-		};
-		ssize_t n = recvmsg(p->fd, &msg, 0);
-		size_t seg_len;
+	(void)now_ns;
+	for (int i = 0; i < TRAINS_AT_ONCE && source->fd >= 0; i++) {
+		struct parcel *p = parcel_get(pool, PARCEL_MAX_BYTES);
+		struct parcel lost = { .data = sink, .room = sizeof(sink) };
+		int err = receive(from, p ? p : &lost);
 
-		if (n < 0 && (errno == ECONNREFUSED || errno == EINTR))
+		if (!err && p) {
+			handle(from, p);
 			continue;
-		if (n <= 0)
+		}
+		if (!err)
+			from->tx_failed += packets_of(lost.len, lost.seg ? lost.seg : lost.len);
+		if (p)
+			parcel_put(pool, p);
+		if (err != -ECONNREFUSED && err != -EINTR)
 			return;
-		seg_len = gso_size(&msg);
-		if (!seg_len)
-			seg_len = (size_t)n;
-		p->rx_packets += ((size_t)n + seg_len - 1) / seg_len;
-		if (p->id != ROUTER_INTERNAL)
-			n -= (ssize_t)take_hello(p, buf, (size_t)n, seg_len);
-		if (n)
-			router_train(&p->node->router, buf, (size_t)n, seg_len, p->id, now_ns, emit, p);
 	}
 }

@@ -62,7 +62,7 @@ static struct gate *add_gate(struct loading *l, uint16_t id)
 		return NULL;
 	}
 	p = &n->gates[n->num_gates++];
-	*p = (struct gate){ .node = n, .fd = -1, .id = id, .hello = HELLO_DOWN };
+	*p = (struct gate){ .source.fd = -1, .node = n, .id = id, .hello = HELLO_DOWN };
 	return p;
 }
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from . import LabError, emulator, lab, links, netns, ready, state, topology
+from . import LabError, emulated, emulator, lab, links, netns, ready, state, topology
 
 DEFAULT_NAME = "default"
 
@@ -145,7 +145,7 @@ def parser():
     c.add_argument("--json", action="store_true", help="print what status --json prints when ready")
     c.add_argument("--emulated-links", action="store_true",
                    help="one process (scripts/emulator) carries the packets of all links, and can delay, lose, "
-                        "reorder, duplicate them; the default with any of the properties below")
+                        "reorder, duplicate them; the default with any of the properties below and with emulated routers")
     c.add_argument("--seed", type=int, help="of the losses and the like of emulated links, so that a run can be "
                                             "repeated (default: a random one, see status)")
     emulator.add_options(c, with_rate=False)
@@ -226,11 +226,14 @@ def _up(args, term):
     props = emulator.properties(args)
     options = {"bfd": args.bfd == "on", "path_lifetime": args.path_lifetime, "log_level": args.log_level,
                "timeout_s": args.timeout, "routers": args.routers, "path_age_s": args.path_age,
-               "emulated_links": bool(args.emulated_links or props), "link_properties": props,
+               "emulated_links": bool(args.emulated_links or props or args.routers == "emulated"),
+               "link_properties": props,
                "seed": random.getrandbits(32) if args.seed is None else args.seed}
     if args.path_age and args.routers != "emulated":
         raise LabError("--path-age is for --routers emulated: real segments are as old as they are")
-    if options["emulated_links"]:
+    if args.routers == "emulated":
+        emulated.binary()
+    elif options["emulated_links"]:
         emulator.find_program()
     elif args.seed is not None:
         raise LabError("a seed is for emulated links: --emulated-links")
@@ -374,10 +377,10 @@ def _link(args, _term):
     with state.locked(args.name, wait_s=5):
         topo, content = lab.load(args.name)
         link = links.find(topo, args.link)
-        emulated = content["options"].get("emulated_links")
-        if not emulated and (props or args.spare_bfd):
+        ours = content["options"].get("emulated_links")
+        if not ours and (props or args.spare_bfd):
             raise LabError("only emulated links can do that: scripts/lab up --emulated-links")
-        if emulated:
+        if ours:
             _change_emulated(args.name, link, args, props, direction)
         elif args.action == "cut":
             links.cut(link)
@@ -430,12 +433,12 @@ def _print_emulated_counters(rows):
 
 def _counters(args, _term):
     topo, content = lab.load(args.name)
-    emulated = content["options"].get("emulated_links")
-    rows = emulator.counters(args.name, topo) if emulated else links.counters(topo)
+    ours = content["options"].get("emulated_links")
+    rows = emulator.counters(args.name, topo) if ours else links.counters(topo)
     if args.json:
         print(json.dumps(rows, indent=1))
         return
-    if emulated:
+    if ours:
         _print_emulated_counters(rows)
         return
     _table([("LINK", "A", "B", "A>B PACKETS", "A>B BYTES", "B>A PACKETS", "B>A BYTES")] +

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emulated routers: one process for all of them, scripts/emulator, and a daemon that needs no control service.
+"""Emulated routers: one process for all of them and the links between them, scripts/emulator, and a daemon that needs
+no control service.
 
 No program of scionproto runs in such a lab, and none has to be there.
 """
@@ -11,7 +12,7 @@ import socket
 import sys
 import time
 
-from . import LabError, crypto, processes, state
+from . import LabError, crypto, emulator, processes, state
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 KEY = "routers"  # of all routers in lab.json's processes
@@ -45,12 +46,16 @@ def write_ages(directory, exp_time, age_s):
 
 
 def start_routers(content, topo, directory):
-    argv = [content["router_binary"], "--control", os.path.join(directory, CONTROL)]
+    """With the links as `up` made them: what has been changed since is gone."""
+    options = content["options"]
+    links = emulator.write_config(topo, options["seed"], options["link_properties"],
+                                  lambda _, end: {"isd_as": end.asys.isd_as, "interface": end.interface})
+    argv = [content["router_binary"], "--control", os.path.join(directory, CONTROL), "--links", links]
     for a in topo.ases:
         argv += [a.netns, crypto.as_dir(directory, a)]
     # in a namespace of the lab, so that `down` finds it even if nobody has written down its id
     p = processes.start(topo.ases[0].netns, argv, os.path.join(directory, "log", "routers.log"))
-    content["processes"][KEY] = processes.identify(p.pid)
+    content["processes"][KEY] = content["emulator"] = processes.identify(p.pid)
     return p
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emulated links: one process (scripts/emulator) between the namespaces instead of a veth for each link.
+"""Emulated links: one process (scripts/emulator) between the namespaces instead of a veth for each link. With emulated
+routers (emulated.py) it is theirs.
 
 Its properties in JSON are those of scripts/emulator/props.h; here is also how they are written on the command line.
 """
@@ -176,17 +177,22 @@ def log_path(name):
     return os.path.join(state.lab_dir(name), "log", "emulator.log")
 
 
-def start(topo, seed, props, timeout_s=5):
-    """Starts it and returns its process once all devices are there; they have no addresses yet."""
-    program, directory = find_program(), state.lab_dir(topo.name)
+def write_config(topo, seed, props, end_of):
+    """The file that names the links and what their ends are: end_of(link, end)."""
     links = []
     for link in topo.links:
         both = {**props, "rate_bit_s": rate_bits(link.rate) or 0}
-        links.append({"id": link.id, "ab": both, "ba": both,
-                      "ends": [{"netns": end.asys.netns, "device": link.device} for end in link.ends]})
-    path = os.path.join(directory, "emulator.json")
+        links.append({"id": link.id, "ab": both, "ba": both, "ends": [end_of(link, end) for end in link.ends]})
+    path = os.path.join(state.lab_dir(topo.name), "emulator.json")
     with open(path, "w", encoding="utf-8") as f:
         json.dump({"seed": seed, "socket": socket_path(topo.name), "links": links}, f, indent=1)
+    return path
+
+
+def start(topo, seed, props, timeout_s=5):
+    """Starts it and returns its process once all devices are there; they have no addresses yet."""
+    program = find_program()
+    path = write_config(topo, seed, props, lambda link, end: {"netns": end.asys.netns, "device": link.device})
     # In a namespace of the lab it is found by `down`, whatever else is lost.
     p = processes.start(topo.ases[0].netns, [program, "--config", path], log_path(topo.name))
     deadline = time.monotonic() + timeout_s

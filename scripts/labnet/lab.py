@@ -89,7 +89,9 @@ def _up(topo, build, options, tools, began, say, progress):
     state.save(topo.name, content)
     os.makedirs(os.path.join(directory, "log"))
 
-    if options.get("emulated_links"):
+    if is_emulated(content):
+        netns.create(topo, devices=False)  # links come with the routers
+    elif options.get("emulated_links"):
         def make_links():
             p = emulator.start(topo, options["seed"], options["link_properties"])
             content["emulator"] = processes.identify(p.pid)
@@ -294,8 +296,12 @@ def _remove(name):
 
 def describe(topo, content):
     """Everything a script wants to know, as `status --json` prints it."""
-    shown = emulator.show(topo.name) if content["options"].get("emulated_links") else None
-    if shown:
+    inside, shown = is_emulated(content), None
+    if content["options"].get("emulated_links") and (not inside or processes.alive(content["emulator"])):
+        shown = emulator.show(topo.name)
+    if inside and not shown:
+        link_states = {link.id: "cut" for link in topo.links}  # their process is gone
+    elif shown:
         link_states = {i: emulator.state_of(link) for i, link in shown["links"].items()}
     else:
         link_states = links.states(topo)
@@ -352,7 +358,7 @@ def describe(topo, content):
                 "isd_as": end.asys.isd_as,
                 "interface": end.interface,
                 "netns": end.asys.netns,
-                "device": link.device,
+                "device": None if inside else link.device,
                 "address": end.address,
             } for end in link.ends],
         } for link in topo.links],

@@ -92,13 +92,14 @@ def neighbour_lines(link, end):
             f"neigh replace {peer.address} lladdr {peer.mac} dev {link.device} nud permanent"]
 
 
-def create(topo, make_links=None):
+def create(topo, make_links=None, devices=True):
     """Makes everything up to, and without, the rates of the links.
 
     make_links() is called instead of making the veths of the links, and makes TUN devices of their names.
+    devices=False: links have none, as they are in the process of the routers.
     """
     lines = [f"netns add {name}" for name in topo.netns_names]
-    for link in topo.links if not make_links else []:
+    for link in topo.links if devices and not make_links else []:
         a, b = link.ends
         mtu = link.mtu + topo.overhead
         lines.append(f"link add {link.device} netns {a.asys.netns} address {a.mac} mtu {mtu} "
@@ -115,7 +116,7 @@ def create(topo, make_links=None):
         # hosts of one AS reach each other through its box
         run_in(a.netns, _sysctls, {"ipv4/ip_forward": 1, "ipv6/conf/all/forwarding": 1})
         lines = ["link set lo up", f"addr add {a.address}/{topo.prefix_len} dev lo"]
-        for link, end in a.interfaces:
+        for link, end in a.interfaces if devices else []:
             lines.append(f"link set {link.device} addrgenmode none")
             if make_links:
                 lines.append(f"link set {link.device} mtu {link.mtu + topo.overhead} txqueuelen {TUN_QUEUE}")

@@ -3,7 +3,8 @@
 """Emulated routers (scripts/emulator) do with every packet what real ones do with it.
 
 The same packets go through a lab of real routers, and then through emulated ones with the same keys in the
-same namespaces. What comes out at hosts is compared byte by byte: what was delivered, and what was answered.
+same namespaces: with sockets on the same links, and with the links in their process. What comes out at hosts is
+compared byte by byte: what was delivered, and what was answered.
 """
 
 import os
@@ -17,7 +18,7 @@ from harness import *  # noqa: F403
 
 sys.path[:0] = [os.path.join(ROOT, "scripts"), TOOLS]
 
-from labnet import crypto, daemon, emulated, lab as labs, links, netns, ready, state  # noqa: E402
+from labnet import crypto, daemon, emulated, emulator, lab as labs, links, netns, ready, state  # noqa: E402
 from labnet.hopfields import Age, Segments  # noqa: E402
 from labnet.topology import DAEMON_PORT, ROUTER_PORT  # noqa: E402
 from router_packets import ENDHOST_PORT, PORT, SOURCE_PORT, Cases  # noqa: E402
@@ -83,12 +84,24 @@ class Routers(SystemTest):
         results = [self.places.send(self.cases.cases)]
         cut = [links.find(self.topo, n) for n in numbers]
         for link in cut:
-            links.cut(link)
+            self.cut(link)
         self.wait_links(cut, "down")
         results.append(self.places.send(self.cut_cases.cases))
         for link in cut:
-            links.restore(link)
+            self.restore(link)
         return results
+
+    def cut(self, link):
+        if self.inside:
+            emulator.cut(self.lab.name, link)
+        else:
+            links.cut(link)
+
+    def restore(self, link):
+        if self.inside:
+            emulator.restore(self.lab.name, link)
+        else:
+            links.restore(link)
 
     def wait_links(self, wanted, how):
         for link in wanted:
@@ -105,7 +118,7 @@ class Routers(SystemTest):
                 self.cut_cases.on_every_path(source, destination, raw)
 
     def emulate(self):
-        """Stops the real routers and daemons and starts emulated ones in their place."""
+        """Stops the real routers and daemons and starts emulated ones in their place, with sockets on the same links."""
         self.lab.stop(*[f"router@{a.asn}" for a in self.topo.ases],
                       *[f"daemon@{a.asn}" for a in self.topo.ases if a.hosts])
         directory = state.lab_dir(self.lab.name)
@@ -114,15 +127,24 @@ class Routers(SystemTest):
             if a.hosts:
                 self.addCleanup(spawn(netns.command(a.netns, emulated.daemon_command(self.lab.name, a))).close)
                 wait_for(lambda asys=a: ready.serves("daemon", asys), 20, "the emulated daemon")
-        argv = [emulated.binary(), "--control", os.path.join(directory, emulated.CONTROL)]
+        return self.start_emulated()
+
+    def start_emulated(self, *more):
+        argv = [emulated.binary(), "--control", os.path.join(state.lab_dir(self.lab.name), emulated.CONTROL), *more]
         for a in self.topo.ases:
-            argv += [a.netns, crypto.as_dir(directory, a)]
+            argv += [a.netns, crypto.as_dir(state.lab_dir(self.lab.name), a)]
         process = spawn(argv)
         self.addCleanup(process.close)
         wait_for(lambda: "ready" in process.output() or process.poll() is not None, 20, "emulated routers")
         self.emulated = True
         self.wait_links(self.topo.links, "up")
         return process
+
+    def with_links_inside(self):
+        """As `up --routers emulated` starts them."""
+        self.inside = True
+        return self.start_emulated("--links", emulator.write_config(
+            self.topo, 1, {}, lambda _, end: {"isd_as": end.asys.isd_as, "interface": end.interface}))
 
     def known_paths(self):
         """All that shila learns of a daemon, but for hop fields and when they expire; `up` has waited for these."""
@@ -139,7 +161,7 @@ class Routers(SystemTest):
         self.topo, _ = labs.load(self.lab.name)
         self.places = Places(self.topo)
         self.addCleanup(self.places.close)
-        self.emulated = False
+        self.emulated = self.inside = False
         self.make_cases()
         seed = random.randrange(1 << 32)
         print(f"seed of the mutations: {seed}")
@@ -156,6 +178,15 @@ class Routers(SystemTest):
         self.assertEqual(self.known_paths(), paths, "paths of the emulated daemon")
         ours = self.run_all(cut)
         self.assertIsNone(process.poll())
+        process.close()
+        process = self.with_links_inside()
+        inside = self.run_all(cut)
+        self.assertIsNone(process.poll())
+        self.check_same("links inside", real, inside)
+        return self.check_same("sockets", real, ours)
+
+    def check_same(self, what, real, ours):
+        """(packets, delivered, answered)"""
         delivered = answered = 0
         different = []
         for cases, theirs, mine in zip((self.cases, self.cut_cases), real, ours):
@@ -168,8 +199,8 @@ class Routers(SystemTest):
                                      "".join(f"  real     {a}:{p} {d.hex()}\n" for a, p, d in sorted(want)) +
                                      "".join(f"  emulated {a}:{p} {d.hex()}\n" for a, p, d in sorted(got)))
         total = len(self.cases.cases) + len(self.cut_cases.cases)
-        print(f"{total} packets: {delivered} were delivered, {answered} answered, {len(different)} differ")
-        self.assertFalse(different, f"{len(different)} of {total} differ:\n" + "\n".join(different[:5]))
+        print(f"{what}: {total} packets: {delivered} were delivered, {answered} answered, {len(different)} differ")
+        self.assertFalse(different, f"{what}: {len(different)} of {total} differ:\n" + "\n".join(different[:5]))
         return total, delivered, answered
 
     def test_ipv4(self):
