@@ -68,6 +68,14 @@ void control_flush(struct control *c)
 
 /* ---- sending ---- */
 
+/* What a frame says of its path alone. */
+static bool is_liveness(const uint8_t *frame, size_t len)
+{
+	enum frame_type type = len ? frame[0] & 15 : 0;
+
+	return type == FRAME_ALIVE || type == FRAME_PROBE || type == FRAME_PROBE_REPLY;
+}
+
 enum verdict control_send_frame(struct control *c, unsigned int socket, const struct tmpl *t,
 				uint32_t flow_id, const uint8_t *frame, size_t len)
 {
@@ -88,6 +96,8 @@ enum verdict control_send_frame(struct control *c, unsigned int socket, const st
 	v = underlay_sendto(control_fd(c, socket), &t->next_hop, out, t->len + len);
 	if (v != VERDICT_PASS)
 		c->drops[v]++;
+	else if (is_liveness(frame, len))
+		c->n.liveness_bytes += t->outer_len + t->len + len;
 	free(big);
 	return v;
 }

@@ -385,6 +385,7 @@ struct control_counters {
 	uint64_t connections, subflows, datagrams; /* opened, either side */
 	uint64_t opens_tx, opens_rx, opens_again, accepts_tx, accepts_rx, rejects_tx, rejects_rx;
 	uint64_t hellos_tx, hellos_rx, probes_tx, probes_rx, probe_replies_rx;
+	uint64_t liveness_bytes; /* wire bytes of ALIVE, PROBE and PROBE-REPLY sent here; workers have theirs */
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
 	uint64_t moves, renewals, followed, scmp_rx, suspects;
 	uint64_t clock_jumps;

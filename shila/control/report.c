@@ -404,7 +404,7 @@ static json_t *limits_json(struct control *c)
 static json_t *counters_json(struct control *c)
 {
 	json_t *o = json_object();
-	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, spared = 0, alives = 0, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
+	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, spared = 0, alives = 0, liveness = c->n.liveness_bytes, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		const struct worker_stats *s = worker_get_stats(c->workers[w]);
@@ -418,6 +418,7 @@ static json_t *counters_json(struct control *c)
 		spared += flow_counter(&s->acks_spared);
 		messages += flow_counter(&s->underlay_messages);
 		alives += flow_counter(&s->alives);
+		liveness += flow_counter(&s->alive_bytes);
 		reads += flow_counter(&s->tun_reads);
 		writes += flow_counter(&s->tun_writes);
 		sends += flow_counter(&s->underlay_sends);
@@ -431,6 +432,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("acks_merged", acks);
 	COUNT("acks_spared", spared);
 	COUNT("alives", alives);
+	COUNT("liveness_wire_bytes", liveness);
 	COUNT("suspects", c->n.suspects);
 	COUNT("tun_read_calls", reads);
 	COUNT("tun_write_calls", writes);

@@ -21,6 +21,7 @@ static bool act_on_path(void *ctx, struct liveness *l, unsigned int todo)
 		if (!outbound_alive(f, l, todo & LIVENESS_DO_ASK, &w->batch))
 			return false;
 		flow_count(&w->stats.alives, 1);
+		flow_count(&w->stats.alive_bytes, f->tmpl->outer_len + f->tmpl->len + FRAME_HDR_LEN);
 	}
 	if (todo & LIVENESS_DO_SUSPECT && f->tmpl && f->tmpl->live == l) {
 		flow_count(&w->stats.suspects, 1);

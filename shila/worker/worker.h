@@ -78,6 +78,7 @@ struct worker_stats {
 	atomic_uint_fast64_t trains_passed; /* to other workers */
 	atomic_uint_fast64_t acks_spared;   /* outbound, not sent because another one of the batch says the same */
 	atomic_uint_fast64_t alives, suspects; /* ALIVEs sent for want of other frames; paths that did not answer */
+	atomic_uint_fast64_t alive_bytes; /* of those ALIVEs, underlay IP packets */
 	atomic_uint_fast64_t acks_merged;   /* inbound, not written because a later one followed */
 };
 
