@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two hosts that everything runs between.
+"""The hosts that everything runs between.
 
     local       two hosts of one AS, joined by a veth of MTU 1500 beside their way through the AS
         A       the veth with its offloads: trains cross it whole, nothing is segmented
         B       without: frames of 1500 bytes, segmented in software by the sender, merged by the receiver's GRO
     routers     two ASes, one link between their border routers
+    emulated    two ASes, eight links, emulated routers; of each pair of hosts one is in either AS
 """
 
 import os
 
 from harness import Failed, Lab, run, temporary
+from labnet import emulator
 
 DEVICE = "bench0"
+PATHS = 8  # as many links
 OFFLOADS = {
     "A": ["tso", "on", "gso", "on", "gro", "off", "tx-udp-segmentation", "on"],
     "B": ["tso", "off", "gso", "on", "gro", "on", "tx-udp-segmentation", "off"],
@@ -21,11 +24,12 @@ SET_UPS = {
     "A": "veth with offloads: no segmentation on the wire",
     "B": "veth without: 1500-byte frames on the wire",
     "routers": "two ASes, real border routers",
+    "emulated": f"two ASes, {PATHS} links between them, emulated routers and links in one process",
 }
 
 
 def kind_of(set_up):
-    return "routers" if set_up == "routers" else "local"
+    return set_up if set_up in ("routers", "emulated") else "local"
 
 
 class Bed:
@@ -40,11 +44,18 @@ class Bed:
         self.things = {}
         self.dir = temporary()  # contenders keep their files here
         os.chmod(self.dir, 0o700)
-        self.lab = Lab(topology="parallel", links=1) if kind == "routers" else Lab(
-            topology="local", hosts_per_as=max(int(h[1:]) for pair in self.pairs for h in pair))
+        self.lab = self._make_lab(kind, max(int(h[1:]) for pair in self.pairs for h in pair))
         if kind == "local":
             for pair in self.pairs:
                 self._join(*pair)
+
+    @staticmethod
+    def _make_lab(kind, hosts):
+        if kind == "routers":
+            return Lab(topology="parallel", links=1)
+        if kind == "emulated":
+            return Lab(topology="parallel", links=PATHS, routers="emulated", hosts_per_as=hosts // 2)
+        return Lab(topology="local", hosts_per_as=hosts)
 
     def _join(self, first, second):
         names = [self.lab.netns(h) for h in (first, second)]
@@ -70,6 +81,19 @@ class Bed:
         machines it would not."""
         for host in (self.client, self.server):
             run(["ip", "netns", "exec", self.lab.netns(host), "sh", "-c", f"echo {int(on)} > /sys/class/net/{DEVICE}/threaded"])
+
+    def limit_links(self, mbit):
+        """All emulated links; None: no limit."""
+        for link in self.lab.info["links"]:
+            emulator.call(self.lab.name, {"op": "set", "link": link["id"], "props": {"rate_bit_s": (mbit or 0) * 1000000}})
+
+    def link_bytes(self):
+        """IP packets that went into emulated links so far, both directions."""
+        return sum(link[d]["counters"]["offered"]["bytes"] for link in emulator.show(self.lab.name)["links"].values()
+                   for d in emulator.DIRECTIONS)
+
+    def emulator_pid(self):
+        return self.lab.info["emulator"]["pid"]
 
     def inside(self, host, argv):
         """The command line that runs argv on that host."""

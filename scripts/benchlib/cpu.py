@@ -62,6 +62,10 @@ class Meter:
         return {"seconds": seconds, "machine_s": max(machine, 0.0), "user_s": user, "system_s": system,
                 "own_s": user + system}
 
+    def used_s(self, pid):
+        """Of one of the processes."""
+        return sum(process_s(pid)) - sum(self.processes[pid])
+
 
 def background(seconds=1.0):
     """Busy seconds per second of a machine that is left alone."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wanted of the figures, and whether it was seen. Medians of one run; ratios within it."""
 
+from .measurements import paths
 from .measurements.many import LEVELS
 
 MIB = 2**20
@@ -12,6 +13,8 @@ NO_LESS = 0.97  # "no less than", with what two medians of the same thing differ
 FLAT = 1.10  # "flat", likewise
 HEARTBEATS = 10  # "no wake-ups": what looks after paths and timers, rarely
 FIXED_MIB, PER_FLOW = 64, 256
+OF_ALL_PATHS = 0.95  # of what the links carry
+LIVENESS = 0.2  # % of bytes
 
 
 class Goal:
@@ -62,6 +65,23 @@ def routers(f):
                         f.ratio("throughput", "routers", "up", "gateway", name, "own"), 20, 1)
         out += at_least(f"routers: {name} / packet generator",
                         f.ratio("throughput", "routers", "up", name, "generator", "gbit"), 0.9)
+    return out
+
+
+def over_paths(f):
+    out = []
+    for case, (direction, mbit, numbers, _) in paths.CASES.items():
+        for n in numbers:
+            name, one = f"shila-{n}p", "shila-1p"
+            ratio = f.ratio(paths.NAME, "emulated", case, name, one, "gbit")
+            if n > 1 and mbit:
+                out += at_least(f"{n} paths of {mbit} Mbit/s, {direction}: goodput / {n} times that of one",
+                                ratio and ratio / n, OF_ALL_PATHS)
+            elif n > 1:
+                out += at_least(f"{n} paths without limit, {direction}: goodput / that of one", ratio, NO_LESS)
+            if n == 1 or mbit:
+                out += at_most(f"liveness over {n} path{'s' if n > 1 else ''}{f' of {mbit} Mbit/s' if mbit else ''}, {direction}, "
+                               "% of bytes", f.median(paths.NAME, "emulated", case, name, "liveness"), LIVENESS, 4)
     return out
 
 
@@ -123,4 +143,4 @@ def small(f):
 
 
 def goals(figures):
-    return [g for part in (throughput, routers, round_trips, connections, many_flows, small) for g in part(figures)]
+    return [g for part in (throughput, routers, over_paths, round_trips, connections, many_flows, small) for g in part(figures)]

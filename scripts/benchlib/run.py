@@ -10,7 +10,7 @@ from .figures import Figures
 from .profile import Profile
 
 BUSY = 0.2  # CPUs; what does more than the lab and idle contenders is no background to take off
-START_S = {"local": 8.0, "routers": 12.0}  # lab and contenders
+START_S = {"local": 8.0, "routers": 12.0, "emulated": 8.0}  # lab and contenders
 
 
 class Step:

@@ -12,7 +12,7 @@
                 compared takes turns.
 """
 
-from . import connects, datagrams, idle, many, rr, throughput
+from . import connects, datagrams, idle, many, paths, rr, throughput
 
 # In the order in which they run: connections that have ended are remembered for a minute, so connects comes last.
-ALL = [throughput, idle, rr, datagrams, many, connects]
+ALL = [throughput, paths, idle, rr, datagrams, many, connects]
