@@ -111,6 +111,8 @@ struct config_limits {
 	uint32_t peers;
 	uint32_t paths_per_as;
 	uint32_t kept_paths;
+	uint32_t replay_kib_per_flow;	/* sent and not acknowledged, kept to be sent again */
+	uint32_t replay_mib_per_worker;
 	uint32_t control_clients;    /* connections to the control socket */
 };
 

@@ -156,6 +156,9 @@ const struct cfg_key cfg_keys[] = {
 	LIMIT(peers, 1, 65536, "1024", "Peers."),
 	LIMIT(paths_per_as, 1, 512, "512", "Paths kept to one AS."),
 	LIMIT(kept_paths, 16, 65536, "4096", "Paths in the state file, for a restart."),
+	LIMIT(replay_kib_per_flow, 128, 16384, "1024",
+	      "KiB that one connection sent, kept until acknowledged: see paths.replay."),
+	LIMIT(replay_mib_per_worker, 2, 2048, "64", "The same of all connections of a worker, MiB."),
 	LIMIT(control_clients, 1, 256, "32", "Programs connected to the control socket."),
 
 	TOP(CFG_FILE, state, .def = "/run/shila", .help = "Directory of the state file."),

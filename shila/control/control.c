@@ -167,6 +167,8 @@ static int make_worker(struct control *c, unsigned int i)
 		.busy_poll_us = c->s.busy_poll_us,
 		.num_rings = c->s.rings ? c->s.num_workers : 0,
 		.hash_seed = control_random(),
+		.replay_flow_bytes = c->cfg->limits.replay_kib_per_flow * 1024,
+		.replay_bytes = flows_replay(c) ? c->cfg->limits.replay_mib_per_worker << 20 : 0,
 		.control = &c->from_workers,
 		.peers = &c->known,
 		.rates = c->at_contact.rates,

@@ -646,7 +646,11 @@ static inline void flow_changed_path(struct ctl_flow *f)
 int flow_install(struct ctl_flow *f, struct tmpl *t);
 /* Writes a packet of the peer to the TUN, with our addresses; false: it is not one of this flow. */
 bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len);
+/* flows_replay() - Whether there are any whose trains are kept until they are acknowledged. */
+bool flows_replay(const struct control *c);
 int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the worker if installed */
+/* flow_move_tmpl() - The same, of another path. @lost: what was sent on the old one of late may not have arrived. */
+int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, bool lost);
 /* A template for frames of the flow: over @path, from @socket, to @peer_port. */
 struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port);
 /* What a client's packets over its path have in their info fields, by which a renewal is noticed. */

@@ -286,6 +286,23 @@ bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len)
 	return !worker_write(c->workers[f->worker], f->tun, NULL, c->packet, (uint32_t)len);
 }
 
+bool flows_replay(const struct control *c)
+{
+	bool any = c->cfg->paths.replay;
+
+	for (size_t i = 0; i < c->cfg->num_routes; i++)
+		any |= c->cfg->routes[i].paths.replay;
+	return any;
+}
+
+/* Its worker keeps what it sends. */
+static bool is_kept(const struct ctl_flow *f)
+{
+	const struct conn *n = flow_conn(f);
+
+	return f->tcp && (n ? conn_route(f->control, n)->paths.replay : f->control->cfg->paths.replay);
+}
+
 int flow_install(struct ctl_flow *f, struct tmpl *t)
 {
 	struct flow w = {
@@ -293,6 +310,7 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 		.theirs = f->theirs,
 		.tmpl = tmpl_get(t),
 		.tcp = f->tcp,
+		.keep = is_kept(f),
 		.slow = true,
 		.server = f->server,
 		.unheard = f->server && !f->confirmed,
@@ -323,10 +341,10 @@ int flow_install(struct ctl_flow *f, struct tmpl *t)
 	return 0;
 }
 
-int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
+static int set_tmpl(struct ctl_flow *f, struct tmpl *t, enum path_change change)
 {
 	if (f->installed && !f->parked &&
-	    worker_set_path(f->control->workers[f->worker], f->slot, tmpl_get(t), f->epoch) < 0) {
+	    worker_set_path(f->control->workers[f->worker], f->slot, tmpl_get(t), f->epoch, change) < 0) {
 		tmpl_put(t);
 		tmpl_put(t);
 		return -ENOBUFS;
@@ -336,6 +354,16 @@ int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
 	f->path_kept = false;
 	flow_keep(f);
 	return 0;
+}
+
+int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
+{
+	return set_tmpl(f, t, PATH_RENEWED);
+}
+
+int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, bool lost)
+{
+	return set_tmpl(f, t, lost ? PATH_LOST : PATH_MOVED);
 }
 
 static void linger(struct ctl_flow *f)
@@ -356,6 +384,7 @@ void flow_adopt(struct ctl_flow *f, struct tmpl *t, const struct flow_hot *hot)
 		.theirs = f->theirs,
 		.tmpl = tmpl_get(t),
 		.tcp = f->tcp,
+		.keep = is_kept(f),
 		.server = f->server,
 		.epoch = f->epoch,
 		.tun = f->tun,

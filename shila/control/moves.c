@@ -34,6 +34,12 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 
 /* ---- client: leaving a path ---- */
 
+/* What was sent on it of late may be lost. */
+static bool is_dead(const struct peer_path *pp)
+{
+	return pp && (pp->state == PATH_STATE_DOWN || pp->state == PATH_STATE_SUSPECT);
+}
+
 static void move(struct ctl_flow *f, struct peer_path *pp)
 {
 	struct tmpl *t = flow_tmpl(f, pp->path, f->worker, f->tmpl->peer_port);
@@ -42,7 +48,7 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 	if (!t)
 		return;
 	f->epoch++;
-	if (flow_set_tmpl(f, t) < 0) {
+	if (flow_move_tmpl(f, t, is_dead(f->path)) < 0) {
 		f->epoch--;
 		if (f->path)
 			f->path->move_again = true;
@@ -184,7 +190,7 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 	char text[256];
 
 	f->epoch = epoch;
-	if (flow_set_tmpl(f, t) < 0) {
+	if ((moved ? flow_move_tmpl(f, t, false) : flow_set_tmpl(f, t)) < 0) {
 		f->epoch = before; /* the worker asks again */
 		return;
 	}

@@ -54,7 +54,7 @@ static void park(struct ctl_flow *f)
 	struct control *c = f->control;
 	char text[256];
 
-	if (worker_set_path(c->workers[f->worker], f->slot, NULL, f->epoch) < 0) {
+	if (worker_set_path(c->workers[f->worker], f->slot, NULL, f->epoch, PATH_RENEWED) < 0) {
 		flow_timer(f, TRY_MS);
 		return;
 	}

@@ -362,6 +362,26 @@ json_t *report_limit(const char *name, uint64_t limit, uint64_t used, uint64_t w
 			 (json_int_t)used, "worst", (json_int_t)worst, "refused", (json_int_t)refused);
 }
 
+/* Trains that are kept for paths.replay: what the fullest worker uses now and ever used, and what found no room. */
+static void report_replay_limits(struct control *c, json_t *list)
+{
+	const struct config_limits *l = &c->cfg->limits;
+	uint64_t used = 0, worst = 0, flow = 0, worker = 0;
+
+	for (unsigned int w = 0; w < c->s.num_workers; w++) {
+		const struct worker_stats *s = worker_get_stats(c->workers[w]);
+		uint64_t now = flow_counter(&s->replay_used), ever = flow_counter(&s->replay_worst);
+
+		used = now > used ? now : used;
+		worst = ever > worst ? ever : worst;
+		flow += flow_counter(&s->replay_lost_to_flow);
+		worker += flow_counter(&s->replay_lost_to_worker);
+	}
+	json_array_append_new(list, report_limit("replay_kib_per_flow", l->replay_kib_per_flow, 0, 0, flow));
+	json_array_append_new(list, report_limit("replay_mib_per_worker", l->replay_mib_per_worker, (used + 0xfffff) >> 20,
+						 (worst + 0xfffff) >> 20, worker));
+}
+
 static json_t *limits_json(struct control *c)
 {
 	const struct config_limits *l = &c->cfg->limits;
@@ -394,6 +414,7 @@ static json_t *limits_json(struct control *c)
 	json_array_append_new(list, report_limit("held_syns", l->held_syns, c->held, c->held_peak,
 						 drop_count(c, VERDICT_LIMIT_HELD)));
 	json_array_append_new(list, report_limit("paths_per_as", l->paths_per_as, paths, paths, left_out));
+	report_replay_limits(c, list);
 	json_array_append_new(list, report_limit("park_after_s", l->park_after_s, c->num_parked, c->num_parked, 0));
 	paths = c->s.store ? store_paths_used(c->s.store) : 0;
 	json_array_append_new(list, report_limit("kept_paths", l->kept_paths, paths, paths,
@@ -404,7 +425,7 @@ static json_t *limits_json(struct control *c)
 static json_t *counters_json(struct control *c)
 {
 	json_t *o = json_object();
-	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, spared = 0, alives = 0, liveness = c->n.liveness_bytes, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
+	uint64_t lost = 0, trains_out = 0, trains_in = 0, segments_in = 0, passed = 0, acks = 0, spared = 0, replays = 0, again = 0, again_bytes = 0, again_acks = 0, alives = 0, liveness = c->n.liveness_bytes, reads = 0, writes = 0, sends = 0, messages = 0, recvs = 0;
 
 	for (unsigned int w = 0; w < c->s.num_workers; w++) {
 		const struct worker_stats *s = worker_get_stats(c->workers[w]);
@@ -416,6 +437,10 @@ static json_t *counters_json(struct control *c)
 		passed += flow_counter(&s->trains_passed);
 		acks += flow_counter(&s->acks_merged);
 		spared += flow_counter(&s->acks_spared);
+		replays += flow_counter(&s->replays);
+		again += flow_counter(&s->replayed_trains);
+		again_bytes += flow_counter(&s->replayed_bytes);
+		again_acks += flow_counter(&s->replayed_acks);
 		messages += flow_counter(&s->underlay_messages);
 		alives += flow_counter(&s->alives);
 		liveness += flow_counter(&s->alive_bytes);
@@ -431,6 +456,10 @@ static json_t *counters_json(struct control *c)
 	COUNT("trains_passed_on", passed);
 	COUNT("acks_merged", acks);
 	COUNT("acks_spared", spared);
+	COUNT("replays", replays);
+	COUNT("replayed_trains", again);
+	COUNT("replayed_bytes", again_bytes);
+	COUNT("replayed_acks", again_acks);
 	COUNT("alives", alives);
 	COUNT("liveness_wire_bytes", liveness);
 	COUNT("suspects", c->n.suspects);

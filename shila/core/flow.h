@@ -79,6 +79,8 @@ struct flow {
 	bool server : 1;	 /* follows the client's moves and renewals */
 	bool unheard : 1;	 /* server: nothing came from the client since its OPEN, which anybody may have sent */
 	bool asked : 1;		 /* told control of a move or renewal, waits for its answer, or some time */
+	bool keep : 1;		 /* struct replay gets what it sends, if it can be moved, */
+	bool kept : 1;		 /* and may have some of it now */
 	uint8_t epoch;
 	uint8_t tun;		 /* inbound trains are written there */
 	uint8_t saw, told;	 /* FLOW_SAW_*: seen, and told to control */

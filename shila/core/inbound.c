@@ -275,12 +275,18 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 	if (sent && (!(hot->known & FLOW_KNOWS_ACK) || (int32_t)(thin.ack - hot->in_ack) > 0)) {
 		hot->in_ack = thin.ack;
 		hot->known |= FLOW_KNOWS_ACK;
+		if (f->kept)
+			f->kept = replay_acked(in->replay, FLOW_ID_INDEX(f->mine.id), thin.ack);
 	}
 	heard(f);
 	if (thin.flags & TCP_FIN)
 		f->saw |= FLOW_SAW_FIN_IN;
-	if (thin.flags & TCP_RST)
+	if (thin.flags & TCP_RST) {
 		f->saw |= FLOW_SAW_RST_IN;
+		if (f->kept)
+			replay_drop(in->replay, FLOW_ID_INDEX(f->mine.id));
+		f->kept = false;
+	}
 	flow_count(&f->stats.rx_bytes, len);
 	flow_count(&f->stats.rx_wire_bytes, wire);
 	flow_count(&f->stats.rx_segments, 1);

@@ -7,6 +7,7 @@
 #include "shila/base/verdict.h"
 #include "shila/core/datagram_runs.h"
 #include "shila/core/flow.h"
+#include "shila/core/replay.h"
 
 #include <sys/uio.h>
 
@@ -47,6 +48,7 @@ struct inbound {
 	struct admit *admit; /* for what control takes; NULL: all of it */
 	enum admit_who who;  /* sender of the frame for an unknown flow that was the last one */
 	uint64_t now_us;     /* kept by the caller */
+	struct replay *replay; /* told of what arrived at the other side; for flows that are kept */
 	uint64_t *verdicts; /* counted here for what is decided after the call: writes */
 	uint64_t acks_merged; /* bare ACKs that a later one of their batch made superfluous */
 	unsigned int num_open;

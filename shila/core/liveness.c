@@ -242,6 +242,14 @@ uint64_t liveness_late_at_us(const struct liveness *l, uint64_t now_us)
 	return first > last ? first : last;
 }
 
+bool liveness_silent(const struct liveness *l, uint64_t now_us)
+{
+	if (liveness_state(l) == LIVENESS_SUSPECT)
+		return true;
+	return l->newest != l->known &&
+	       now_us > atomic_load_explicit(&l->answer_us, memory_order_relaxed) + 2 * liveness_interval_us(l) + LIVENESS_ANSWER_US;
+}
+
 /* Frames that left since the last number, or numbers that should have been answered by now. */
 static bool wants_to_ask(const struct liveness *l, uint64_t now_us)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/outbound.h"
 
+#include "shila/core/replay.h"
 #include "shila/core/spare.h"
 #include "shila/wire/checksum.h"
 #include "shila/wire/inet.h"
@@ -229,6 +230,22 @@ static enum verdict send_datagram(struct flow *f, struct train *train, const str
 	return VERDICT_PASS;
 }
 
+/* What may be lost on a path that can be left. Of what only acknowledges the newest is enough, of a client: it moves flows. */
+static void keep(struct flow *f, const struct train *train, const struct tcp_hdr *tcp, uint32_t len, uint8_t traffic_class,
+		 struct replay *replay)
+{
+	uint32_t slot = FLOW_ID_INDEX(f->mine.id), fin = !!(tcp->flags & TCP_FIN);
+
+	if (tcp->flags & TCP_RST) {
+		replay_drop(replay, slot);
+		f->kept = false;
+	} else if (len | fin) {
+		f->kept = replay_keep(replay, slot, train, tcp->seq + len + fin);
+	} else if (!f->server && tcp->flags == TCP_ACK) {
+		replay_keep_ack(replay, slot, tcp, traffic_class);
+	}
+}
+
 /* Neighbours, routers, groups, time stamps: the peer would drop it, so the program gets to know. */
 static bool not_for_peers(const uint8_t *pkt, const struct ip_pkt *ip)
 {
@@ -267,8 +284,46 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 		return VERDICT_TUN_CHECKSUM;
 	if (len)
 		tcp_options_detach_data_fin(train->pkt + ip.l4_off + tcp.hdr_len - tcp.opts_len, tcp.opts_len);
+	if (f->keep && f->tmpl->movable)
+		keep(f, train, &tcp, len, ip.traffic_class, batch->replay);
 	return send_tcp(f, train, &tcp, train->pkt + ip.l4_off + tcp.hdr_len, len, ip.traffic_class,
 			now_ms, batch);
+}
+
+/* ---- once more, on another path ---- */
+
+void outbound_again(struct flow *f, const struct replay_train *kept, uint64_t now_ms, struct send_batch *batch)
+{
+	uint8_t *pkt = (uint8_t *)(uintptr_t)kept->pkt;
+	struct train train = { .vnet = kept->vnet, .pkt = pkt, .len = kept->len };
+	struct ip_pkt ip;
+	struct tcp_hdr tcp;
+
+	/* It was parsed when it was sent first. */
+	if (ip_parse(pkt, kept->len, &ip) < 0 || tcp_parse(pkt + ip.l4_off, kept->len - ip.l4_off, &tcp) < 0)
+		return;
+	send_tcp(f, &train, &tcp, pkt + ip.l4_off + tcp.hdr_len, kept->len - ip.l4_off - tcp.hdr_len, ip.traffic_class,
+		 now_ms, batch);
+}
+
+void outbound_again_ack(struct flow *f, const struct replay_ack *kept, uint64_t now_ms, struct send_batch *batch)
+{
+	struct train train = { .vnet = { 0 } };
+	struct tcp_hdr tcp = {
+		.seq = kept->seq,
+		.ack = kept->ack,
+		.flags = TCP_ACK,
+		.window = kept->window,
+		.opts = kept->opts,
+		.opts_len = kept->opts_len_1 - 1,
+	};
+
+	send_tcp(f, &train, &tcp, NULL, 0, kept->traffic_class, now_ms, batch);
+}
+
+bool outbound_may_send(const struct flow *f)
+{
+	return f->tcp && f->tmpl && !f->slow && !f->unheard;
 }
 
 bool outbound_alive(struct flow *f, struct liveness *l, bool ask, struct send_batch *batch)

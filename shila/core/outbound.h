@@ -5,6 +5,7 @@
 #include "shila/base/train.h"
 #include "shila/base/verdict.h"
 #include "shila/core/flow.h"
+#include "shila/core/replay.h"
 #include "shila/core/send_batch.h"
 
 /**
@@ -16,6 +17,14 @@
  */
 enum verdict outbound_train(struct flow_table *table, struct train *train, uint64_t now_ms,
 			    struct send_batch *batch, struct flow **flow);
+
+/*
+ * outbound_again(), outbound_again_ack() - Send once more what was kept, on the path that the flow has now. It is lent until
+ * the batch is flushed. Only if outbound_may_send().
+ */
+void outbound_again(struct flow *f, const struct replay_train *kept, uint64_t now_ms, struct send_batch *batch);
+void outbound_again_ack(struct flow *f, const struct replay_ack *kept, uint64_t now_ms, struct send_batch *batch);
+bool outbound_may_send(const struct flow *f);
 
 /**
  * outbound_alive() - An ALIVE of the flow for what liveness_tick() wanted of its path.

@@ -22,6 +22,7 @@
 #define SEND_MAX_HDR	   (SCION_MAX_HDR_LEN + SCION_UDP_HDR_LEN + 12 + 56) /* of one segment */
 
 struct flow;
+struct replay;
 
 /* The last segment of a flow in the batch. */
 struct send_last {
@@ -51,6 +52,7 @@ struct send_batch {
 	void (*flush)(void *ctx, struct send_batch *b); /* sends and empties it */
 	void *ctx;
 	uint64_t now_us; /* kept by who fills it */
+	struct replay *replay; /* for flows whose trains are to be kept */
 	uint32_t num_msgs, num_iov, hdr_used;
 	uint64_t number;      /* of batches so far */
 	uint64_t acks_spared; /* that were not sent: what was sent says the same */

@@ -35,6 +35,7 @@ struct tmpl *tmpl_new(struct path *path, const struct scion_addr *local, uint16_
 	t->next_hop = path->next_hop.sa.sa_family ? path->next_hop :
 						    sock_addr_make(&peer->host, peer_port);
 	t->mtu_bytes = path->mtu_bytes;
+	t->movable = path->raw_len;
 	t->len = (uint16_t)(len + SCION_UDP_HDR_LEN);
 	t->addr_hdr_len = (uint8_t)(16 + peer->host.len + local->host.len);
 	t->outer_len = t->next_hop.sa.sa_family == AF_INET6 ? 48 : 28;

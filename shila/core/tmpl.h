@@ -24,6 +24,7 @@ struct tmpl {
 	uint16_t mtu_bytes;
 	uint16_t len;		   /* SCION header and UDP header */
 	uint8_t addr_hdr_len;
+	bool movable;		   /* not the empty path, to which there is no other */
 	uint8_t rx_infos_len;	   /* of an adopted path: its info fields as received, to notice renewals */
 	uint8_t rx_infos[8 * SCION_MAX_INF];
 	uint32_t outer_len;	   /* IP and UDP header of the underlay: 28 or 48 */

@@ -48,17 +48,22 @@ static void reset_local(struct worker *w, const struct flow *f)
 		write_reset(w, f, f->hot->in_next);
 }
 
-static void set_path(struct worker *w, struct flow *f, struct tmpl *t, uint8_t epoch)
+static void set_path(struct worker *w, struct flow *f, struct tmpl *t, uint8_t epoch, enum path_change change)
 {
+	struct tmpl *old;
+
 	if (!f) {
 		tmpl_put(t);
 		return;
 	}
 	out_flush(w, &w->batch); /* its messages may point into the old template */
-	up_give_back(w, f->tmpl);
+	old = f->tmpl;
 	f->tmpl = t;
 	f->epoch = epoch;
 	f->asked = false;
+	if (change != PATH_RENEWED && old)
+		replays_begin(w, f, old->live, change == PATH_LOST);
+	up_give_back(w, old);
 }
 
 static void write_packet(struct worker *w, struct order *o)
@@ -77,6 +82,8 @@ static void remove_flow(struct worker *w, uint32_t slot)
 	inbound_flush_flow(&w->in, f);
 	inbound_forget_flow(&w->in, slot);
 	out_flush(w, &w->batch);
+	if (w->batch.replay)
+		replay_drop(&w->replay, slot);
 	up_give_back(w, f->tmpl);
 	f->tmpl = NULL;
 	flow_table_remove(&w->table, slot);
@@ -130,7 +137,7 @@ static void carry_out(struct worker *w, struct order *o)
 		remove_flow(w, o->slot);
 		return;
 	case ORDER_SET_PATH:
-		set_path(w, f, o->tmpl, o->epoch);
+		set_path(w, f, o->tmpl, o->epoch, (enum path_change)o->change);
 		return;
 	case ORDER_ASKED_DONE:
 		if (f)
@@ -233,6 +240,7 @@ void orders_on_wake(struct wake *wake)
 		uv_close((uv_handle_t *)&w->frag_timer, NULL);
 		uv_close((uv_handle_t *)&w->tell_timer, NULL);
 		uv_close((uv_handle_t *)&w->lives_timer, NULL);
+		uv_close((uv_handle_t *)&w->replay_timer, NULL);
 		wake_close(&w->wake);
 	}
 }

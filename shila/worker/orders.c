@@ -95,7 +95,7 @@ int worker_reset_local(struct worker *w, uint32_t slot)
 	return order_plain(w, ORDER_RESET, slot);
 }
 
-int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch)
+int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch, enum path_change change)
 {
 	struct order *o = order_reserve(w, ORDER_SET_PATH, slot, 0);
 
@@ -103,6 +103,8 @@ int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epo
 		return -ENOBUFS;
 	o->tmpl = t;
 	o->epoch = epoch;
+	o->change = (uint8_t)change;
+	w->down_urgent |= change != PATH_RENEWED; /* there may be no next packet before it is carried out */
 	ring_commit(&w->down);
 	return 0;
 }

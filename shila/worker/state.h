@@ -5,6 +5,7 @@
 #include "shila/base/ring.h"
 #include "shila/core/inbound.h"
 #include "shila/core/liveness_list.h"
+#include "shila/core/replay.h"
 #include "shila/core/send_batch.h"
 #include "shila/io/underlay.h"
 #include "shila/worker/worker.h"
@@ -40,6 +41,7 @@ enum order_type {
 struct order {
 	uint8_t type;
 	uint8_t tun, side, epoch;
+	uint8_t change; /* ORDER_SET_PATH: enum path_change */
 	uint32_t slot;
 	struct vnet_hdr vnet;
 	struct flow_name theirs;
@@ -84,6 +86,9 @@ struct worker {
 	pthread_t thread;
 	bool running, loop_up, stopping;
 	bool carried; /* something, since busy polling looked */
+	struct replay replay;
+	uv_timer_t replay_timer;
+	uint32_t replay_first, replay_last; /* slots of flows that have more to be sent again, a queue; 0: none */
 	struct flow_table table;
 	struct inbound in;
 	struct underlay_rx rx;
@@ -139,6 +144,11 @@ enum verdict in_write(void *ctx, uint8_t tun, struct iovec *iov, int n);
 
 /* lives.c */
 void lives_arm(struct worker *w);
+
+/* replays.c */
+/* replays_begin() - The flow was moved. @old: record of the path that it left, or NULL; @lost: what was sent there may be, too */
+void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, bool lost);
+void replays_publish(struct worker *w);
 
 /* carry_out.c */
 bool orders_take(struct worker *w);

@@ -30,6 +30,7 @@ void worker_publish_verdicts(struct worker *w)
 			w->verdicts[i] = 0;
 		}
 	}
+	replays_publish(w);
 }
 
 const struct flow_stats *worker_flow_stats(const struct worker *w, uint32_t slot)
@@ -152,6 +153,8 @@ static int start_polling(struct worker *w)
 	w->tell_timer.data = w;
 	uv_timer_init(&w->loop, &w->lives_timer);
 	w->lives_timer.data = w;
+	uv_timer_init(&w->loop, &w->replay_timer);
+	w->replay_timer.data = w;
 	w->lives.due_us = w->lives_at_us = UINT64_MAX;
 	err = uv_poll_init(&w->loop, &w->underlay, w->cfg.underlay_fd);
 	if (err < 0)
@@ -200,6 +203,10 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 		err = admit_init(&w->admit, cfg->peers, &cfg->rates);
 	if (!err)
 		err = flow_table_init(&w->table, cfg->max_flows, cfg->hash_seed);
+	if (!err && cfg->replay_bytes) {
+		err = replay_init(&w->replay, cfg->max_flows, cfg->replay_flow_bytes, cfg->replay_bytes);
+		w->batch.replay = w->in.replay = &w->replay;
+	}
 	if (!err)
 		err = underlay_rx_init(&w->rx);
 	if (!err)
@@ -308,6 +315,7 @@ void worker_free(struct worker *w)
 	inbound_fini(&w->in);
 	admit_fini(&w->admit);
 	underlay_rx_fini(&w->rx);
+	replay_fini(&w->replay);
 	ring_fini(&w->up);
 	ring_fini(&w->down);
 	for (unsigned int i = 0; i < WORKER_MAX; i++)

@@ -64,6 +64,7 @@ struct worker_config {
 	uint32_t busy_poll_us;	/* looks for more so long before it sleeps; 0: sleeps at once */
 	unsigned int num_rings; /* workers that pass trains on to each other; 0: each gets its own */
 	uint64_t hash_seed;
+	uint32_t replay_flow_bytes, replay_bytes; /* kept of a flow, of all, until it is acknowledged; 0: nothing is */
 	const struct admit_set *peers; /* whose frames control takes, at which rates; borrowed; NULL: all */
 	struct admit_rates rates;
 	struct wake *control;	/* wakes the control thread */
@@ -79,6 +80,11 @@ struct worker_stats {
 	atomic_uint_fast64_t acks_spared;   /* outbound, not sent because another one of the batch says the same */
 	atomic_uint_fast64_t alives, suspects; /* ALIVEs sent for want of other frames; paths that did not answer */
 	atomic_uint_fast64_t alive_bytes; /* of those ALIVEs, underlay IP packets */
+	atomic_uint_fast64_t replays;	    /* flows whose trains, if any, were sent again because their path died */
+	atomic_uint_fast64_t replayed_trains, replayed_bytes; /* of packets */
+	atomic_uint_fast64_t replayed_acks; /* bare ones that told of a move */
+	atomic_uint_fast64_t replay_used, replay_worst; /* bytes of blocks, now and at most */
+	atomic_uint_fast64_t replay_lost_to_flow, replay_lost_to_worker; /* trains that the limits left no room for */
 	atomic_uint_fast64_t acks_merged;   /* inbound, not written because a later one followed */
 };
 
@@ -107,7 +113,16 @@ void worker_done(struct worker *w);
  */
 int worker_install(struct worker *w, uint32_t slot, const struct flow *f); /* takes f->tmpl on success */
 int worker_remove(struct worker *w, uint32_t slot); /* the slot may be installed again at once */
-int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch); /* takes @t on success; NULL: no path */
+
+/* Why a flow gets another template. */
+enum path_change {
+	PATH_RENEWED, /* the same path, or none was used before */
+	PATH_MOVED,   /* another path; what was sent on the old one is sent again if the worker finds that it was silent */
+	PATH_LOST,    /* the same, and what was sent on the old one of late may be lost */
+};
+
+/* worker_set_path() - Takes @t on success; NULL: no path. */
+int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch, enum path_change change);
 int worker_asked_done(struct worker *w, uint32_t slot); /* a move that control refused */
 int worker_open_flow(struct worker *w, uint32_t slot, const struct flow_name *theirs); /* no longer slow */
 int worker_heard(struct worker *w, uint32_t slot); /* its client is real */

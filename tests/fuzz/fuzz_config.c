@@ -165,14 +165,14 @@ static void put_config(FILE *f, const struct config *c)
 		"  frames_per_second_peers: %u, frames_per_second_as: %u,\n"
 		"  frames_per_second_strangers: %u, scmp_per_second: %u,\n"
 		"  control_queue: %u, held_syns: %u, subflows_per_second: %u, peers: %u, paths_per_as: %u, kept_paths: %u,\n"
-		"  control_clients: %u}\n",
+		"  replay_kib_per_flow: %u, replay_mib_per_worker: %u, control_clients: %u}\n",
 		l->flows, l->flows_per_peer, l->half_open_per_peer, l->opens_per_second_per_peer,
 		l->pool_addresses_per_peer, l->flows_per_as, l->half_open_per_as,
 		l->opens_per_second_per_as, l->pool_addresses_per_as, l->peers_per_as, l->park_after_s, l->linger_s,
 		l->frames_per_second_peers, l->frames_per_second_as,
 		l->frames_per_second_strangers, l->scmp_per_second,
 		l->control_queue, l->held_syns, l->subflows_per_second, l->peers, l->paths_per_as, l->kept_paths,
-		l->control_clients);
+		l->replay_kib_per_flow, l->replay_mib_per_worker, l->control_clients);
 	fprintf(f, "state: \"%s\"\ncontrol: \"%s\"\n", c->state, c->control);
 }
 

@@ -109,9 +109,10 @@ int worker_remove(struct worker *w, uint32_t slot)
 	return 0;
 }
 
-int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch)
+int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epoch, enum path_change change)
 {
 	(void)epoch;
+	(void)change;
 	MUST(slot && slot <= MAX_FLOWS && w->tmpl[slot]);
 	if (!t)
 		return 0; /* parked: the old one goes with the flow */

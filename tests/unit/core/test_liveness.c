@@ -390,6 +390,41 @@ static void test_black_hole(void)
 	}
 }
 
+/* Who follows another's move asks itself whether the old path was silent: before its own verdict, and not while it lives. */
+static void test_silent(void)
+{
+	for (uint32_t seed = 1; seed < 40; seed++) {
+		struct world *w = world_new(seed, 10 * MS);
+		unsigned int false_alarms = 0;
+
+		w->way[0].jitter_us = w->way[1].jitter_us = 2 * MS;
+		w->side[0].every_us = w->side[1].every_us = 1000;
+		run(w, 300 * MS);
+		for (int i = 0; i < 300; i++) {
+			run(w, MS);
+			false_alarms += liveness_silent(w->side[1].l, w->now_us);
+		}
+		CHECK("not while answers come", !false_alarms);
+		cut(w, true, true);
+		run(w, 55 * MS);
+		CHECK("a while after they stopped", liveness_silent(w->side[1].l, w->now_us));
+		w->side[0].every_us = w->side[1].every_us = 0;
+		run(w, 600 * MS);
+		CHECK("as long as nothing proves the contrary", liveness_silent(w->side[1].l, w->now_us));
+		world_free(w);
+	}
+	for (uint32_t seed = 1; seed < 10; seed++) {
+		struct world *w = world_new(seed, 10 * MS);
+
+		w->side[0].every_us = w->side[1].every_us = 1000;
+		run(w, 300 * MS);
+		w->side[0].every_us = w->side[1].every_us = 0;
+		run(w, 600 * MS);
+		CHECK("nor when nothing is said", !liveness_silent(w->side[1].l, w->now_us));
+		world_free(w);
+	}
+}
+
 /* The server's data stop at once, and with them the client's ACKs: what follows is asked in ALIVEs. */
 static void test_silence_after_cut(void)
 {
@@ -576,6 +611,7 @@ const struct unit_test unit_tests[] = {
 	{ "numbers of others", test_numbers_of_others },
 	{ "table", test_table },
 	{ "black hole", test_black_hole },
+	{ "silent, before it is late", test_silent },
 	{ "silence after a cut", test_silence_after_cut },
 	{ "told again, and back", test_told_again_and_back },
 	{ "caller was late", test_caller_was_late },
