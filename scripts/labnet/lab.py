@@ -200,7 +200,7 @@ def stop_programs(name, names, grace_s, first=signal.SIGTERM):
 
 
 def start_programs(name, names, wait_s):
-    """Starts what does not run; with wait_s returns once all of them serve, or LabError."""
+    """Starts what does not run, and returns that; with wait_s once all of them serve, or LabError."""
     with state.locked(name, wait_s=10):
         topo, content = load(name)
         wanted = find_programs(topo, content, names)
@@ -230,6 +230,7 @@ def start_programs(name, names, wait_s):
                                check, deadline)
         else:
             check()
+        return [p for _, p in running]
 
 
 def signal_programs(name, names, sig):
