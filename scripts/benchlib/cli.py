@@ -30,7 +30,7 @@ def options_of(argv):
     p.add_argument("--json", metavar="FILE", help="all figures (-: standard output, and no tables)")
     p.add_argument("--profile", metavar="FILE", nargs="?", const="perf-shila.txt",
                    help="perf report of the whole machine while shila carries data (default: perf-shila.txt)")
-    p.add_argument("--write-docs", action="store_true", help="put the tables into docs/performance.md")
+    p.add_argument("--write-docs", action="store_true", help="put the tables into docs/performance.md, in place of those of the same measurements")
     p.add_argument("--verbose", action="store_true", help="say more when something fails")
     p.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     options = p.parse_args(argv)
@@ -72,6 +72,8 @@ def chosen(p, options):
     wanted = [[n for n in names if n in k] for k in known]
     if wanted[1]:
         measurements = [m for m in measurements if m.NAME in wanted[1]]
+    if options.write_docs and (wanted[0] or wanted[2]):
+        p.error("--write-docs: whole measurements only, not some contenders or set-ups")
     if wanted[2]:
         options.set_ups = [s for s in SET_UPS if s in wanted[2]]
     contenders = [c for c in contenders if any(c.takes_part(m, s) for m in measurements for s in options.set_ups)]

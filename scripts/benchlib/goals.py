@@ -139,6 +139,9 @@ def small(f):
     for case, what in (("none", "no connection"), ("open", "10 idle connections")):
         out += at_most(f"idle, {what}: wake-ups a second of both daemons (heartbeats)",
                        f.median("idle", "B", case, "shila-tcp", "wake_ups"), HEARTBEATS, 1)
+    for n in (1, 3):
+        out += at_most(f"idle, 10 idle connections over {n} path{'s' if n > 1 else ''}: wake-ups / heartbeats",
+                       quotient(*(f.median("idle", "emulated", "open", f"shila-{n}p", v) for v in ("wake_ups", "heartbeats"))), FLAT)
     return out
 
 

@@ -8,11 +8,11 @@ from ..contender import Contender
 
 ORDER = 30
 NUMBERS = (1, 2, 3, 4, PATHS)
+IDLE = (1, 3)  # whose wake-ups without traffic are counted
 
 
 class OverPaths(Contender):
     set_ups = ("emulated",)
-    measurements = ("paths",)
     cases = ()
     base = "shila-1p"
 
@@ -43,15 +43,20 @@ class OverPaths(Contender):
     def pids(self):
         return [d.process.pid for d in self.daemons]
 
+    def counters(self):
+        """Of each daemon."""
+        return [d.rpc("status")["counters"] for d in self.daemons]
+
     def liveness_bytes(self):
         """What both daemons have sent so far to know whether paths are alive, as IP packets."""
-        return sum(d.rpc("status")["counters"]["liveness_wire_bytes"] for d in self.daemons)
+        return sum(counters["liveness_wire_bytes"] for counters in self.counters())
 
 
 def over(number, index):
     return type(f"Over{number}", (OverPaths,), {
         "name": f"shila-{number}p",
         "paths": number,
+        "measurements": ("paths", "idle") if number in IDLE else ("paths",),
         "what": f"MPTCP through shila, {number} subflows on {number} disjoint paths" if number > 1
                 else "MPTCP through shila, one subflow on one path",
         "hosts": (f"h{index + 1}", f"h{len(NUMBERS) + index + 1}"),

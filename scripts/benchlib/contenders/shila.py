@@ -91,6 +91,13 @@ class Shila(Contender):
     def pids(self):
         return self.daemons.pids()
 
+    def flows(self):
+        return self.daemons.flows()
+
+    def counters(self):
+        """Of each daemon."""
+        return [d.rpc("status")["counters"] for d in self.daemons.pair.values()]
+
 
 class ShilaTcp(Shila):
     name = "shila-tcp"
