@@ -436,8 +436,15 @@ void flow_saw(struct control *c, const struct up_msg *m)
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (fresh & events[i].bit)
 			flow_step(f, events[i].ev);
-	if (f->state == FLOW_LINGER && fresh & ~FLOW_SAW_HEARD)
+	if (f->state == FLOW_LINGER && fresh & ~FLOW_SAW_HEARD) {
+		uint8_t announce = fresh & (FLOW_SAW_RST_OUT | FLOW_SAW_RST_IN) ? 0 : f->announce_left;
+
 		linger(f);
+		/* What the other side has not heard it repeats, the old way: it still has to learn of the move. */
+		f->announce_left = announce;
+		if (announce)
+			announcing_timer(f);
+	}
 }
 
 static void send_alive(struct ctl_flow *f, size_t len)
