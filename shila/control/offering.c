@@ -558,7 +558,10 @@ void offering_packet(struct ctl_flow *f, const struct up_msg *m, const struct ip
 	(void)ip;
 	if (!tcp)
 		return;
-	if (tcp->flags & TCP_RST && f->state == FLOW_OFFERED)
+	/* It was shown a SYN, and a RST for that acknowledges it. Others are for a connection that had the ports before. */
+	if (tcp->flags & TCP_RST && f->state == FLOW_OFFERED && (!(tcp->flags & TCP_ACK) || tcp->ack - f->isn - 1 > UINT16_MAX))
+		f->control->drops[VERDICT_NO_FLOW]++;
+	else if (tcp->flags & TCP_RST && f->state == FLOW_OFFERED)
 		on_refused(f, REASON_PORT_CLOSED);
 	else if ((tcp->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && f->challenged &&
 		 tcp->ack == f->challenge_isn + 1)
