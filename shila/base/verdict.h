@@ -65,7 +65,7 @@
 	X(LIMIT_FRAMES_AS, "drop.limit_frames_as", "more frames than limits.frames_per_second_as at one port")  \
 	X(LIMIT_FRAMES_STRANGERS, "drop.limit_frames_strangers", "more frames than limits.frames_per_second_strangers at one port") \
 	X(LIMIT_SCMP, "drop.limit_scmp", "more SCMP messages than limits.scmp_per_second at one port")       \
-	X(SCMP_UNMATCHED, "drop.scmp_unmatched", "an SCMP message about a packet that was not ours")
+	X(SCMP_UNMATCHED, "drop.scmp_unmatched", "an SCMP message about nothing that is known to be sent by us")
 
 enum verdict {
 #define X(name, text, sentence) VERDICT_##name,

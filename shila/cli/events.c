@@ -41,6 +41,8 @@ static const char *state_text(const char *name)
 		{ "path_up", "is up" },
 		{ "path_suspect", "is suspect" },
 		{ "path_down", "is down" },
+		{ "path_dead", "is dead: its last router does not answer either" },
+		{ "path_peer_silent", "works as far as the peer's AS: the peer is silent" },
 		{ "path_gone", "is gone" },
 		{ "peer_up", "answers" },
 		{ "peer_silent", "does not answer" },

@@ -46,6 +46,21 @@ static void add_state(struct table *t, const json_t *object)
 	table_add(t, state_style(state), text_value(state, buf, sizeof(buf)));
 }
 
+/* A path that is down, and what its last router says of it. */
+static void add_path_state(struct table *t, const json_t *path)
+{
+	const char *witness = json_string_value(json_object_get(path, "witness"));
+	char state[64], text[TEXT_LEN];
+
+	text_value(json_object_get(path, "state"), state, sizeof(state));
+	snprintf(text, sizeof(text), "%s%s", state,
+		 !witness			   ? "" :
+		 !strcmp(witness, "peer_silent") ? ", peer silent" :
+		 !strcmp(witness, "path_dead")   ? ", path dead" :
+						     "");
+	table_add(t, state_style(json_object_get(path, "state")), text);
+}
+
 void show_peers(const struct screen *s, const json_t *peers)
 {
 	static const struct table_column columns[] = {
@@ -107,7 +122,7 @@ void show_paths(const struct screen *s, const json_t *paths)
 		/* Twelve digits tell paths apart; --json has them all. */
 		text_value(json_object_get(path, "fingerprint"), buf, 13);
 		table_add(t, STYLE_PLAIN, buf);
-		add_state(t, path);
+		add_path_state(t, path);
 		add(t, json_object_get(path, "srtt_us"), text_us);
 		add(t, json_object_get(path, "loss_ratio"), text_ratio);
 		add_key(t, path, "mtu_bytes");

@@ -30,6 +30,8 @@
  *     paths.c     path sets per AS: asking, refreshing
  *     living.c    what the frames of flows tell about their paths
  *     probing.c   PROBE: which path of a peer is up, with which RTT
+ *     witness.c   whether a path works as far as the peer's AS
+ *     hints.c     SCMP: what it is about, and what is probed for it
  *     datagrams.c ICMP errors about flows; what servers send from other ports, and fragments
  *     faults.c    the clock was set, memory or buffers are short: said once, and what is done about it
  *     answers.c   ICMP and RST to local programs
@@ -48,6 +50,7 @@
 #include "shila/core/path_choice.h"
 #include "shila/core/pool.h"
 #include "shila/core/subflow_plan.h"
+#include "shila/core/witness.h"
 #include "shila/io/mptcp_pm.h"
 #include "shila/io/path_source.h"
 #include "shila/io/sock_diag.h"
@@ -55,6 +58,7 @@
 #include "shila/io/rpc.h"
 #include "shila/wire/frame.h"
 #include "shila/wire/inet.h"
+#include "shila/wire/scmp.h"
 #include "shila/store/store.h"
 #include "shila/wire/tcp_options.h"
 #include "bpf/steer.h"
@@ -109,6 +113,7 @@ struct peer_path {
 	uint64_t heard_us;	  /* last answer or frame on it */
 	uint32_t on;		  /* flows that use it; there are `flows` of them */
 	bool move_again;	  /* a worker was too busy to take the move of a flow */
+	struct witness witness;	  /* what its last router says */
 	struct planned *planners; /* connections that plan to */
 };
 
@@ -387,7 +392,8 @@ struct control_counters {
 	uint64_t hellos_tx, hellos_rx, probes_tx, probes_rx, probe_replies_rx;
 	uint64_t liveness_bytes; /* wire bytes of ALIVE, PROBE and PROBE-REPLY sent here; workers have theirs */
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
-	uint64_t moves, renewals, followed, scmp_rx, suspects;
+	uint64_t moves, renewals, followed, scmp_rx, scmp_hints, suspects;
+	uint64_t traceroutes_tx, traceroute_replies_rx;
 	uint64_t clock_jumps;
 	uint64_t parked, woken;
 	uint64_t subflows_created, subflows_failed, subflows_lost, subflows_destroyed, priorities, pm_missed;
@@ -507,6 +513,10 @@ struct control {
 	unsigned int refusals_logged, refusals_unlogged; /* of that second */
 	uint32_t next_probe;
 	uint32_t next_living;
+	struct {
+		uint64_t second;
+		unsigned int asked; /* in it */
+	} witnesses;
 	uint64_t drops[VERDICT_COUNT];
 	struct control_counters n;
 	uint64_t keep_tried_ms; /* when room in the state file was last looked for */
@@ -885,8 +895,10 @@ void probing_start(struct control *c);
 void probing_stop(struct control *c);
 void probing_reply(struct control *c, const struct arrival *a, struct rd *r);
 void probing_request(struct control *c, const struct arrival *a, struct rd *r);
-/* SCMP: look at once, with probes of together at most @bytes. */
-void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid, size_t bytes);
+/* SCMP: look at @first and all paths with that interface, with probes of together at most @bytes at once, with the others soon. */
+void probing_hint(struct control *c, struct peer_path *first, struct isd_as ia, uint64_t ifid, size_t bytes);
+/* probing_refused() - A router quotes the PROBE: if it is waited for it will not be answered. @link: because a link is down */
+void probing_refused(struct control *c, struct peer_path *pp, const struct frame_probe *probe, bool link);
 void probing_now(struct control *c, struct peer *p);
 void probing_look(struct control *c, struct peer *p);
 void probing_wake(struct control *c); /* something is to be done soon: flows came to a path, orders wait */
@@ -894,6 +906,16 @@ void peer_path_free(struct peer_path *pp);
 const char *path_state_str(enum path_state s);
 
 void probing_suspect(struct control *c, struct peer_path *pp); /* the frames of flows on this path are not answered */
+
+/* ---- witness.c ---- */
+void witness_look(struct control *c, struct peer_path *pp, uint64_t now_us); /* asks, if that is due */
+bool witness_reply(struct control *c, const struct arrival *a, const struct scmp_msg *m); /* false: nobody asked */
+bool witness_blames_peer(struct peer_path *pp); /* it went down, but its flows have nowhere better to go */
+const char *witness_str(const struct path_set *s, const struct path *path); /* or NULL */
+const char *witness_why(const struct path_set *s, const struct path *path); /* goes on after "it does not answer probes" */
+
+/* ---- hints.c ---- */
+void hints_scmp(struct control *c, const struct arrival *a);
 
 /* ---- living.c ---- */
 void living_join(struct control *c, struct tmpl *t); /* for a template that is not yet used */

@@ -4,7 +4,6 @@
 #include "shila/control/control.h"
 
 #include "shila/io/underlay.h"
-#include "shila/wire/scmp.h"
 
 #include <errno.h>
 #include <string.h>
@@ -100,46 +99,6 @@ static void on_tun_packet(struct control *c, unsigned int worker, const struct u
 }
 
 /* ---- from the underlay ---- */
-
-static void on_scmp(struct control *c, const struct arrival *a)
-{
-	struct scmp_msg m;
-	struct scmp_quote q;
-
-	if (scmp_parse(&a->pkt, &m) < 0) {
-		c->drops[VERDICT_SCION_CHECKSUM]++;
-		return;
-	}
-	c->n.scmp_rx++;
-	if (m.type >= 128)
-		return; /* echo requests go to another port, and we send no requests */
-	if (scmp_quote_parse(m.data, m.len, &q) < 0 || !q.has_ports ||
-	    q.src_port != control_port(c, a->socket) || q.pkt.src_ia.v != c->s.local.ia.v) {
-		c->drops[VERDICT_SCMP_UNMATCHED]++;
-		return;
-	}
-	/* Not authenticated: a hint that starts probing, never a verdict. */
-	switch (m.type) {
-	case SCMP_EXT_IF_DOWN:
-		probing_hint(c, m.ia, m.egress, a->len);
-		return;
-	case SCMP_INT_CONN_DOWN:
-		probing_hint(c, m.ia, m.egress, a->len);
-		return;
-	case SCMP_PARAMETER_PROBLEM:
-		if (m.code == SCMP_CODE_PATH_EXPIRED || m.code == SCMP_CODE_INVALID_MAC) {
-			struct path_set *s;
-
-			HASH_FIND(hh, c->sets, &q.pkt.dst_ia, sizeof(q.pkt.dst_ia), s);
-			if (s)
-				path_set_ask(s, true);
-		}
-		log_debug("SCMP parameter problem %u at %u", m.code, m.pointer);
-		return;
-	default:
-		log_debug("SCMP %s (%u/%u)", scmp_type_str(m.type), m.type, m.code);
-	}
-}
 
 static void on_close(struct control *c, const struct arrival *a, const struct frame_hdr *h, struct rd *r)
 {
@@ -342,7 +301,7 @@ static void on_arrival(struct control *c, struct arrival *a)
 		if (v != VERDICT_PASS)
 			c->drops[v]++;
 		else
-			on_scmp(c, a);
+			hints_scmp(c, a);
 		return;
 	}
 	if (a->pkt.l4_proto != SCION_L4_UDP) {

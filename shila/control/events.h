@@ -27,6 +27,8 @@ enum event_type {
 	EVENT_PATH_UP,
 	EVENT_PATH_SUSPECT,
 	EVENT_PATH_DOWN,
+	EVENT_PATH_DEAD,	/* down, and its last router does not answer either */
+	EVENT_PATH_PEER_SILENT, /* down, but its last router answers */
 	EVENT_PATH_GONE, /* no longer in the path set, and no flow uses it */
 	EVENT_PEER_UP,
 	EVENT_PEER_SILENT,

@@ -98,19 +98,26 @@ static void set_state(struct peer_path *pp, enum path_state state)
 	if (old == state)
 		return;
 	pp->state = state;
+	if (state != PATH_STATE_UP)
+		witness_doubt(&pp->witness, control_now_us());
 	event_path(state == PATH_STATE_UP ? EVENT_PATH_UP : state == PATH_STATE_DOWN ? EVENT_PATH_DOWN : EVENT_PATH_SUSPECT, pp);
 	if (state == PATH_STATE_UP || state == PATH_STATE_DOWN)
 		subflows_paths_changed(pp->peer);
 	path_fingerprint_str(pp->path, fp);
 	fp[8] = '\0';
 	if (state == PATH_STATE_DOWN) {
-		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows ? ", its flows move" : "");
+		bool stay = witness_blames_peer(pp);
+
+		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows && !stay ? ", its flows move" : "");
 		if (all_down(pp->peer))
 			pp->peer->outage = true;
-		moves_path_died(pp);
+		if (!stay)
+			moves_path_died(pp);
 		if (pp->peer->set)
 			path_set_look(pp->peer->set);
 	} else if (state == PATH_STATE_UP) {
+		witness_trust(&pp->witness);
+		witness_know(&pp->witness);
 		if (old == PATH_STATE_DOWN) {
 			log_info("path %s to %s is up again", fp, pp->peer->text);
 			pp->sent = pp->answered = 0; /* the outage says nothing about how lossy it is now */
@@ -212,6 +219,8 @@ static void answered(struct peer_path *pp, uint64_t rtt_us)
 	pp->heard_us = control_now_us();
 	if (pp->state != PATH_STATE_DOWN || pp->good >= PROBE_GOOD)
 		set_state(pp, PATH_STATE_UP);
+	if (pp->peer->outage && pp->state == PATH_STATE_UP)
+		came_up(pp); /* it was never down, but the peer was away */
 }
 
 /* ---- sending ---- */
@@ -308,6 +317,8 @@ static void tick_path(struct control *c, struct peer_path *pp, uint64_t now_us, 
 		send_probe(c, pp, now_us);
 		--*budget;
 	}
+	if (pp->state != PATH_STATE_UP || pp->witness.wanted)
+		witness_look(c, pp, now_us);
 }
 
 static void on_tick(uv_timer_t *t)
@@ -372,24 +383,42 @@ void probing_look(struct control *c, struct peer *p)
 	}
 }
 
-void probing_hint(struct control *c, struct isd_as ia, uint64_t ifid, size_t bytes)
+/* One probe a tick at most, however many hints come, and at once no more bytes than the hint has. */
+static void hinted(struct control *c, struct peer_path *pp, uint64_t now_us, size_t *bytes)
+{
+	size_t cost = pp->tmpl ? pp->tmpl->len + 2u * FRAME_PROBE_LEN + pp->tmpl->len : SIZE_MAX;
+
+	if (pp->state == PATH_STATE_DOWN || pp->probe_id || now_us - pp->probe_sent_us <= TICK_US)
+		return;
+	if (*bytes >= cost) {
+		*bytes -= cost;
+		send_probe(c, pp, now_us);
+	} else {
+		pp->next_probe_us = 0;
+	}
+	probing_wake(c);
+}
+
+void probing_hint(struct control *c, struct peer_path *first, struct isd_as ia, uint64_t ifid, size_t bytes)
 {
 	uint64_t now_us = control_now_us();
 	struct peer *p, *next;
 
-	HASH_ITER(hh, c->peers, p, next) {
-		for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
-			if (!path_has_interface(pp->path, ia, ifid) || pp->state == PATH_STATE_DOWN)
-				continue;
-			/* One probe a tick at most, however many hints come, and not more bytes than the hint has. */
-			if (!pp->probe_id && pp->tmpl && now_us - pp->probe_sent_us > TICK_US &&
-			    bytes >= pp->tmpl->len + 2u * FRAME_PROBE_LEN + pp->tmpl->len) {
-				bytes -= pp->tmpl->len + 2u * FRAME_PROBE_LEN + pp->tmpl->len;
-				send_probe(c, pp, now_us);
-			}
-			probing_wake(c);
-		}
-	}
+	hinted(c, first, now_us, &bytes);
+	HASH_ITER(hh, c->peers, p, next)
+		for (struct peer_path *pp = p->paths; pp; pp = pp->next)
+			if (pp != first && path_has_interface(pp->path, ia, ifid))
+				hinted(c, pp, now_us, &bytes);
+}
+
+void probing_refused(struct control *c, struct peer_path *pp, const struct frame_probe *probe, bool link)
+{
+	if (!pp->probe_id || pp->probe_id != probe->id || pp->probe_sent_us != probe->sent_us)
+		return;
+	/* Who has seen it is on the path, and could as well have dropped it. Links that were up and are down stay so for a while. */
+	if (link && pp->state != PATH_STATE_UNKNOWN)
+		pp->misses = PROBE_MISSES - 1;
+	missed(c, pp);
 }
 
 /* ---- frames that are not answered ---- */

@@ -193,8 +193,8 @@ static json_t *why_json(const struct path_set *s, const struct path *path, enum 
 		others++;
 		disjoint += !path_shared_links(s->paths[i], path);
 	}
-	return json_sprintf("%s; link-disjoint from %u of the %u others; %u link%s", use, disjoint, others,
-			    path->num_hops / 2u, path->num_hops == 2 ? "" : "s");
+	return json_sprintf("%s%s; link-disjoint from %u of the %u others; %u link%s", use,
+			    state == PATH_STATE_DOWN ? witness_why(s, path) : "", disjoint, others, path->num_hops / 2u, path->num_hops == 2 ? "" : "s");
 }
 
 /* What the frames of flows on the path tell, of the peer whose did so last; null: nothing yet. */
@@ -231,6 +231,7 @@ static json_t *set_path_json(const struct path_set *s, const struct path *p, boo
 	json_object_set_new(o, "expiry_unix_s",
 			    p->expiry_unix_s == INT64_MAX ? json_null() : json_integer(p->expiry_unix_s));
 	json_object_set_new(o, "state", json_string(path_state_str(state)));
+	json_object_set_new(o, "witness", state == PATH_STATE_DOWN && witness_str(s, p) ? json_string(witness_str(s, p)) : json_null());
 	json_object_set_new(o, "srtt_us", srtt_us ? json_integer(srtt_us) : json_null());
 	json_object_set_new(o, "loss_ratio", loss >= 0 ? json_real(loss) : json_null());
 	json_object_set_new(o, "flows", json_integer(flows));
@@ -502,6 +503,9 @@ static json_t *counters_json(struct control *c)
 	COUNT("flows_resumed", c->n.resumed);
 	COUNT("flows_not_resumed", c->n.lost);
 	COUNT("scmp_rx", c->n.scmp_rx);
+	COUNT("scmp_hints", c->n.scmp_hints);
+	COUNT("traceroutes_tx", c->n.traceroutes_tx);
+	COUNT("traceroute_replies_rx", c->n.traceroute_replies_rx);
 	COUNT("clock_jumps", c->n.clock_jumps);
 	COUNT("resets_to_programs", c->n.resets);
 	COUNT("unreachables_to_programs", c->n.unreachables);

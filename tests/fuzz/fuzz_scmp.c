@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/wire/checksum.h"
 #include "shila/wire/scmp.h"
+#include "shila/wire/traceroute.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -39,6 +40,29 @@ static void check_rebuild(const struct scion_pkt *pkt, const struct scmp_msg *m)
 	MUST(!memcmp(m2.data, m->data, m->len));
 }
 
+/* A question over the path of the packet, and the packet as its answer. */
+static void check_traceroute(const struct scion_pkt *pkt, const struct scmp_msg *m)
+{
+	const struct path_hop hops[2] = { { pkt->dst_ia, 1 }, { pkt->src_ia, (uint16_t)m->ingress } };
+	struct scion_addr from = { pkt->dst_ia, scion_pkt_dst(pkt) }, to = { pkt->src_ia, scion_pkt_src(pkt) };
+	struct traceroute t = { pkt->flow_id, m->id, m->seq };
+	uint8_t buf[TRACEROUTE_MAX_LEN];
+	struct path *p = path_new(hops, 2, pkt->path, pkt->path_len);
+	struct scion_pkt sent;
+	int n;
+
+	if (!p)
+		return;
+	n = traceroute_build(buf, sizeof(buf), p, &from, &to, &t);
+	if (n > 0) {
+		MUST(!scion_parse_quote(buf, (size_t)n, &sent) && sent.l4_proto == SCION_L4_SCMP && sent.l4_len == 24);
+		MUST(sent.flow_id == t.flow_id && sent.path_len == pkt->path_len && get_be16(sent.l4 + 4) == t.id);
+	}
+	if (traceroute_is_answer(pkt, m, p, &t))
+		MUST(m->type == SCMP_TRACEROUTE_REPLY && m->ia.v == pkt->src_ia.v);
+	path_put(p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t l4[1 << 16];
@@ -72,5 +96,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (m.type < 128)
 		check_quote(m.data, m.len);
 	check_rebuild(&pkt, &m);
+	check_traceroute(&pkt, &m);
 	return 0;
 }

@@ -365,6 +365,47 @@ static void tell_sender(int end, uint16_t port, int path, uint8_t type, uint8_t 
 		fly(end, port, &from, out, (size_t)n, 500);
 }
 
+/* A traceroute request: the router at the far end of the path answers, if the path works. Return: false, it is none. */
+static bool ask_last_router(struct sim_fd *f, const uint8_t *bytes, size_t len)
+{
+	struct ip_addr near = { .len = 4, .b = { 10, (uint8_t)f->end, 0, 100 } }, far = { .len = 4, .b = { 10, (uint8_t)!f->end, 0, 1 } };
+	struct scmp_msg m = { .type = SCMP_TRACEROUTE_REPLY, .ia = sim_addr(!f->end)->ia };
+	uint8_t request[2048], out[256];
+	struct scion_hdr h;
+	struct scion_pkt pkt;
+	union sock_addr from;
+	uint16_t ifids[8];
+	uint8_t *last;
+	int dir = f->end, path, n;
+
+	if (len > sizeof(request))
+		return false;
+	memcpy(request, bytes, len);
+	if (scion_parse_quote(request, len, &pkt) < 0 || pkt.l4_proto != SCION_L4_SCMP || pkt.l4_len != 24 ||
+	    pkt.l4[0] != SCMP_TRACEROUTE_REQUEST)
+		return false;
+	last = request + (pkt.path - request) + pkt.path_len - 12;
+	if (!*last)
+		return false; /* nobody is asked */
+	*last = 0;
+	m.id = get_be16(pkt.l4 + 4);
+	m.seq = get_be16(pkt.l4 + 6);
+	path = sim_path_find(pkt.path, pkt.path_len, &dir);
+	n = scion_path_interfaces(pkt.path, pkt.path_len, ifids, 8);
+	if (path < 0 || dir != f->end || n < 1 || m.id != f->port)
+		return false;
+	if (sim_paths[path].down[0] || sim_paths[path].down[1] || sim_path_expired(pkt.path, pkt.path_len, path))
+		return true;
+	m.ingress = ifids[n - 1];
+	h = (struct scion_hdr){ .flow_id = pkt.flow_id, .dst = *sim_addr(f->end), .src = { sim_addr(!f->end)->ia, far } };
+	n = scmp_build(out, sizeof(out), &h, &m);
+	near.b[3] = (uint8_t)(100 + path);
+	from = sock_addr_make(&near, 50000);
+	if (n > 0)
+		fly(f->end, f->port, &from, out, (size_t)n, 2 * sim_paths[path].delay_us);
+	return true;
+}
+
 static void choose_fate(int from, uint8_t type, struct fate *fate)
 {
 	struct rng *r = &sim_rng;
@@ -404,7 +445,7 @@ static void forward(struct sim_fd *f, const union sock_addr *to, const uint8_t *
 	union sock_addr from;
 	uint8_t type, copy[2048];
 
-	if (!alive[f->end])
+	if (!alive[f->end] || ask_last_router(f, bytes, len))
 		return;
 	if (scion_parse_quote(bytes, len, &pkt) < 0 || pkt.l4_proto != SCION_L4_UDP || scion_udp_parse(&pkt, &udp) < 0 ||
 	    len > sizeof(copy)) {
