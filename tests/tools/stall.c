@@ -3,14 +3,15 @@
 /*
  * The longest time without a byte delivered to a program.
  *
- *     stall receive PORT SECONDS           takes one connection, reads for so long or to its end
- *     stall fetch ADDRESS PORT SECONDS     connects and reads
- *     stall send ADDRESS PORT SECONDS [BYTES_PER_S]   connects and sends
- *     stall serve PORT SECONDS [BYTES_PER_S]          takes one connection and sends
+ *     stall receive PORT SECONDS [WINDOW_S]           takes one connection, reads for so long or to its end
+ *     stall fetch ADDRESS PORT SECONDS [WINDOW_S]     connects and reads
+ *     stall send ADDRESS PORT SECONDS [BYTES_PER_S [CONTROL]]   connects and sends
+ *     stall serve PORT SECONDS [BYTES_PER_S [CONTROL]]          takes one connection and sends
  *
  * Who reads prints a line of JSON: bytes, the longest gap and when it began (ms since the first byte, and by CLOCK_MONOTONIC,
  * so that it can be compared with when a link was cut), and how many gaps were longer than 5, 10, 20, 50, 100, 200, 500
- * and 1000 ms. The first 200 ms do not count. MPTCP: mptcpize.
+ * and 1000 ms. The first 200 ms do not count. With WINDOW_S a line before it for each so many seconds: bytes and the
+ * longest gap that ended in them. CONTROL is a congestion control, BYTES_PER_S 0 as much as goes. MPTCP: mptcpize.
  */
 #include "tests/tools/common.h"
 
@@ -30,9 +31,29 @@
 static const unsigned int limits_ms[NUM_LIMITS] = { 5, 10, 20, 50, 100, 200, 500, 1000 };
 static char buffer[BUFFER_BYTES];
 
-static void receive(int fd, uint64_t run_ns)
+struct window {
+	uint64_t ns, end, bytes, longest; /* ns 0: none are wanted */
+};
+
+static void window_take(struct window *w, uint64_t now, uint64_t bytes, uint64_t gap)
+{
+	if (!w->ns)
+		return;
+	if (!w->end)
+		w->end = now + w->ns;
+	while (now >= w->end) {
+		printf("{\"window_bytes\": %llu, \"longest_ms\": %.1f}\n", (unsigned long long)w->bytes, (double)w->longest / 1e6);
+		fflush(stdout);
+		*w = (struct window){ .ns = w->ns, .end = w->end + w->ns };
+	}
+	w->bytes += bytes;
+	w->longest = gap > w->longest ? gap : w->longest;
+}
+
+static void receive(int fd, uint64_t run_ns, uint64_t window_ns)
 {
 	uint64_t first = 0, last = 0, bytes = 0, longest = 0, longest_at = 0, gaps[NUM_LIMITS] = { 0 };
+	struct window window = { .ns = window_ns };
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	for (;;) {
@@ -49,6 +70,7 @@ static void receive(int fd, uint64_t run_ns)
 		bytes += (uint64_t)n;
 		if (!first)
 			first = last = now;
+		window_take(&window, now, (uint64_t)n, now - first > WARM_NS ? now - last : 0);
 		if (now - first > WARM_NS) {
 			uint64_t gap = now - last;
 
@@ -119,7 +141,7 @@ int main(int argc, char **argv)
 {
 	bool reads, takes;
 	int fd, at = 2;
-	uint64_t run_ns, rate = 0;
+	uint64_t run_ns, rate = 0; /* or seconds of a window */
 
 	if (argc < 4)
 		return 2;
@@ -136,8 +158,10 @@ int main(int argc, char **argv)
 	run_ns = (uint64_t)(atof(argv[at++]) * 1e9);
 	if (at < argc)
 		rate = strtoull(argv[at], NULL, 10);
+	if (!reads && at + 1 < argc && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, argv[at + 1], (socklen_t)strlen(argv[at + 1])) < 0)
+		die("congestion control");
 	if (reads)
-		receive(fd, run_ns);
+		receive(fd, run_ns, rate * 1000000000ull);
 	else
 		send_all(fd, run_ns, rate);
 	close(fd);
