@@ -13,6 +13,7 @@
 #define REFRESH_MS     (60 * 1000)
 #define EXPIRY_MARGIN_S 120	 /* a path that expires earlier than this is renewed now */
 #define RENEW_MIN_MS   (10 * 1000)
+#define RENEW_LAST_MS  1000 /* the same for what would expire before that */
 #define LOOK_MIN_MS    2000	 /* a path that dies is a reason to ask, but not with every path */
 #define NO_MEMORY_MS   1000
 
@@ -216,7 +217,13 @@ static uint64_t next_refresh_ms(const struct path_set *s)
 		if (s->paths[i]->expiry_unix_s != INT64_MAX && until < left)
 			left = until;
 	}
-	return left * 1000 < RENEW_MIN_MS ? RENEW_MIN_MS : (uint64_t)left * 1000;
+	if (left * 1000 >= RENEW_MIN_MS)
+		return (uint64_t)left * 1000;
+	/* Segments that were old when they came: there may be newer ones before they expire. */
+	left = (left + EXPIRY_MARGIN_S) * 1000 / 2;
+	if (left <= 0 || left > RENEW_MIN_MS)
+		return RENEW_MIN_MS;
+	return left < RENEW_LAST_MS ? RENEW_LAST_MS : (uint64_t)left;
 }
 
 static uint64_t back_off_ms(const struct path_set *s)

@@ -5,7 +5,7 @@
 from harness import *  # noqa: F403
 from forging import LIMITS, LINKS, Forged
 
-SECONDS = 0.6
+SECONDS = 0.5
 NOT_DROPS = {"drop.probe_late", "drop.frame_state", "drop.no_flow"}  # a few of these are in any transfer
 
 
