@@ -84,6 +84,7 @@ class Run:
         self.done = []  # (event, [(when it was to be, when it was, when it was done, what)])
         self.began = None
         self.shilads_down = set()
+        self.tens = 0
         self.waits, self.looks = 0, []  # what there is to see when somebody waits for long
         self.started = []  # programs of the lab
         self.pair = None
@@ -211,8 +212,11 @@ class Run:
             if h not in self.shilads_down and h.process is not None and h.process.poll() is not None:
                 raise self.failed(f"shilad on {h.host} ended with {h.process.returncode}")
 
+        if int(time.monotonic() - self.began) // 10 > self.tens and not self.shilads_down and os.environ.get("CHAOS_LOOK"):
+            self.tens += 1
+            self.looks.append(self.look())
         waits = sum(p.output().count("waits") for p in (*self.clients, self.server))
-        if waits > self.waits and len(self.looks) < 5:
+        if waits > self.waits and len(self.looks) < 10:
             self.looks.append({**self.look(), "waits": [p.output().split("\n") for p in (*self.clients, self.server)]})
             self.waits = waits
 
@@ -222,6 +226,7 @@ class Run:
     def go(self):
         """All of it."""
         self.set_up()
+        self.looks.append(self.look())
         self.began = time.monotonic()
         self.wall = time.time() - self.began
         try:
@@ -294,7 +299,12 @@ class Run:
                     seen[f"{h.host} {method}"] = str(e)
             p = run(["nsenter", f"--net=/run/netns/{h.ns_egress if h is self.h1 else h.ns_ingress}", "ss", "-tinaMH"], check=False)
             seen[f"{h.host} ss"] = p.stdout.split("\n")
+            seen[f"{h.host} mptcp"] = self.mptcp(h)
         return seen
+
+    def mptcp(self, h):
+        """What the kernel counted of MPTCP, without zeros."""
+        return {name: n for name, n in h.nstat(ingress=h is self.h2).items() if name.startswith("MPTcpExt") and n}
 
     def write(self, what):
         file = os.environ.get("CHAOS_JSON") or os.path.join(BUILD, "chaos.json")
@@ -343,7 +353,7 @@ class Run:
                 f"{k[n]:>9}" for n in ("path_down", "path_suspect", "flow_moved", "flow_followed", "flow_parked", "subflow_added",
                                        "subflow_lost", "subflow_recreated", "subflow_failed")) + f"   {k['by'] or ''}")
         self.say("\n".join(lines))
-        self.write({"looks": self.looks, "links": self.pair.lab.counters(), "drops": {h.host: h.rpc("status")["drops"] for h in self.hosts.values()},
+        self.write({"looks": self.looks, "mptcp": {h.host: self.mptcp(h) for h in self.hosts.values()}, "links": self.pair.lab.counters(), "drops": {h.host: h.rpc("status")["drops"] for h in self.hosts.values()},
                     "seed": self.seed, "seconds": self.plan.seconds, "bytes": total, "kinds": kinds, "rss_kb": rss,
                     "ended_after_s": self.ended_after, "outages": away, "connections": [
                         {**r, "stalls": [[round(a - self.began, 3), round(b - self.began, 3)] for a, b in r["stalls"]]}
