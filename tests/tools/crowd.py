@@ -34,6 +34,7 @@ REPORT = 0xFFFFFFFF  # as a number: the last frame of a direction, with what was
 FRAME = 4096
 STALL_S = 0.25
 LONG_S = 10
+LIMIT_S = 150  # TCP repeats what it waits for after 120 s at the latest
 QUIET_S = 15  # who is asked for nothing hears nothing
 
 
@@ -189,6 +190,7 @@ def ask(spec, out, into, enough, result):
 
 def one(host, port, spec, enough, result):
     with connect(host, port) as s:
+        s.settimeout(LIMIT_S)
         s.sendall(f"{spec['name']} {spec['up']} {spec['down']}\n".encode())
         result["local"] = s.getsockname()[1]
         out, into = Sender(s, spec["name"], "up"), Receiver(s, spec["name"], "down", spec["down"] > 0)
