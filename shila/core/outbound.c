@@ -318,7 +318,7 @@ void outbound_again_ack(struct flow *f, const struct replay_ack *kept, uint64_t 
 		.opts_len = kept->opts_len_1 - 1,
 	};
 
-	send_tcp(f, &train, &tcp, NULL, 0, kept->traffic_class, now_ms, batch);
+	send_tcp(f, &train, &tcp, kept->opts, 0, kept->traffic_class, now_ms, batch);
 }
 
 bool outbound_may_send(const struct flow *f)

@@ -51,9 +51,9 @@ static enum verdict send_tcp(uint8_t flags, uint32_t seq, uint32_t len)
 static void ack(uint32_t number, uint8_t flags)
 {
 	static uint8_t packet[2000];
-	struct thin_tcp thin = { .seq = 500, .ack = number, .flags = flags };
+	struct thin_tcp thin = { .seq = 500, .ack = number, .flags = flags, .opts = payload };
 
-	arrive(cli, packet, data_packet(packet, p.s, &thin, 0, NULL, 0), NULL);
+	arrive(cli, packet, data_packet(packet, p.s, &thin, 0, payload, 0), NULL);
 	inbound_flush(&cli->in);
 }
 
