@@ -35,7 +35,7 @@ LONG_TIMEOUT_S = 12 * 3600
 JOBS = 2  # classes of functional system and lab tests at once: with three, or the fuzzers beside them, time-outs pass on two cores
 UNIT_JOBS = 3  # some of them wait, too
 # These take longest (15 s or more when last measured): they begin first, so that none is left alone.
-LONGEST = ["test_chaos.Chaos", "test_renewal", "test_faults.Short", "test_programs", "test_many.Parking", "test_disjoint",
+LONGEST = ["test_renewal", "test_faults.Short", "test_programs", "test_many.Parking", "test_disjoint",
            "test_restart.Restarts", "test_scion_daemon", "test_packets", "test_cut", "test_lab", "test_hostile_peer",
            "test_many", "test_several", "test_services", "test_refusals", "test_restart", "test_hostile", "test_routers",
            "test_faults", "test_datagram"]

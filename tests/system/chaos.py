@@ -274,7 +274,7 @@ class Run:
         if silent or self.troubled(self.server):
             raise self.failed(f"without a byte: {silent}; server: {self.server.output()[-2000:]}")
         for h in self.hosts.values():
-            wait_for(lambda h=h: json.loads(h.shila("flows", "--json").stdout) == [], 30,
+            wait_for(lambda h=h: json.loads(h.shila("flows", "--json").stdout) == [], FINISH_S,
                      f"SEED={self.seed}: no flows are left on {h.host}", 0.3)
             wait_for(lambda h=h: descriptors(h.process.pid) <= self.fresh[h.host], 15,
                      f"SEED={self.seed}: not more than {self.fresh[h.host]} descriptors on {h.host}")
