@@ -112,7 +112,7 @@ void show_paths(const struct screen *s, const json_t *paths)
 		{ "EXPIRES", true }, { "FLOWS", true }, { "PATH" },
 	};
 	struct table *t = table_new(columns, NUM(columns));
-	const json_t *path, *why;
+	const json_t *path, *why, *since;
 	char buf[TEXT_LEN];
 	size_t i;
 
@@ -143,6 +143,9 @@ void show_paths(const struct screen *s, const json_t *paths)
 		screen_print(s, STYLE_TITLE, buf, SIZE_MAX);
 		fputs("\n  ", s->out);
 		text_print(s->out, json_string_value(why), SIZE_MAX);
+		since = json_object_get(path, "since_s");
+		if (json_is_integer(since))
+			fprintf(s->out, "; so for %s", text_duration_s(json_integer_value(since), buf, sizeof(buf)));
 		fputc('\n', s->out);
 	}
 }

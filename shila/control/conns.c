@@ -315,7 +315,7 @@ struct peer_path *conn_next_path(const struct control *c, const struct conn *n)
 }
 
 /* Another path than the flow's own, as disjoint as can be from those of the connection's other flows. */
-struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven)
+struct peer_path *conn_other_path(const struct ctl_flow *f, enum other_path which)
 {
 	struct path_candidate cand[PATH_CHOICE_MAX_PATHS];
 	struct peer_path *pps[PATH_CHOICE_MAX_PATHS];
@@ -329,13 +329,18 @@ struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven)
 	int i;
 
 	count = peer_candidates(f->control, f->peer, control_policy(f->control, route), cand, pps, PATH_CHOICE_MAX_PATHS);
-	for (size_t k = 0; k < count; k++) {
-		bool bad = pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT;
+	/* Paths that have not answered lately only if there is no other. */
+	for (int any = 0; any < (which == OTHER_LIVING ? 2 : 1) && !kept; any++) {
+		for (size_t k = 0; k < count; k++) {
+			bool bad = pps[k]->state == PATH_STATE_DOWN || pps[k]->state == PATH_STATE_SUSPECT;
 
-		if (pps[k] == f->path || (proven ? bad : conn_uses_path(f->control, f->conn, pps[k])))
-			continue;
-		cand[kept] = cand[k];
-		pps[kept++] = pps[k];
+			if (pps[k] == f->path || (which == OTHER_UNUSED ? conn_uses_path(f->control, f->conn, pps[k]) : bad) ||
+			    (which == OTHER_LIVING && !any && trials_doubtful(pps[k])) ||
+			    (which == OTHER_HEARD && !trials_leads(f->path, pps[k])))
+				continue;
+			cand[kept] = cand[k];
+			pps[kept++] = pps[k];
+		}
 	}
 	CONN_FOREACH(f->control, f->conn, o)
 		if (num_used < PATH_CHOICE_MAX_K && o != f && o->path && o->path->state != PATH_STATE_DOWN)

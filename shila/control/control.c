@@ -277,6 +277,7 @@ int control_new(const struct control_setup *setup, struct control **out)
 	flow_timers_start(c);
 	uv_timer_init(c->loop, &c->tick);
 	c->tick.data = c;
+	trials_start(c);
 	uv_timer_init(c->loop, &c->announcer);
 	c->announcer.data = c;
 	*out = c;
@@ -380,6 +381,7 @@ void control_stop(struct control *c, bool detach, void (*done)(void *ctx), void 
 	lost_sockets_stop(c);
 	wake_close(&c->from_workers);
 	uv_close((uv_handle_t *)&c->tick, NULL);
+	uv_close((uv_handle_t *)&c->trial_timer, NULL);
 	uv_close((uv_handle_t *)&c->announcer, NULL);
 	if (c->contact.data)
 		uv_close((uv_handle_t *)&c->contact, NULL);

@@ -29,6 +29,7 @@
  *     limits.c    what peers and ASes may take
  *     paths.c     path sets per AS: asking, refreshing
  *     living.c    what the frames of flows tell about their paths
+ *     trials.c    whether a path is dead whose frames are not answered
  *     probing.c   PROBE: which path of a peer is up, with which RTT
  *     witness.c   whether a path works as far as the peer's AS
  *     hints.c     SCMP: what it is about, and what is probed for it
@@ -48,6 +49,7 @@
 #include "shila/core/admit.h"
 #include "shila/core/flow_state.h"
 #include "shila/core/path_choice.h"
+#include "shila/core/path_damp.h"
 #include "shila/core/pool.h"
 #include "shila/core/subflow_plan.h"
 #include "shila/core/witness.h"
@@ -96,6 +98,9 @@ struct peer_path {
 	struct path *path; /* one reference; replaced in place when it is renewed */
 	struct tmpl *tmpl; /* towards the peer's contact port, for PROBE */
 	enum path_state state;
+	uint64_t since_us; /* since when; 0: from the begin */
+	bool tried;	   /* it is down because a trial said so */
+	bool left;	   /* suspect, and its flows were told to go elsewhere meanwhile */
 	bool gone;	   /* no longer in the path set; freed by the tick once no flow uses it */
 	bool worse;	   /* much worse than the best one that flows to this peer use */
 	bool resting;	   /* its flows say nothing, as of the last tick */
@@ -104,7 +109,9 @@ struct peer_path {
 	uint32_t sent, answered;  /* probes, for the loss ratio; halved now and then */
 	unsigned int misses;	  /* in a row */
 	unsigned int excused;	  /* in a row: missed, but data came on it */
-	unsigned int good;	  /* answers in a row since it was down */
+	unsigned int good;	  /* answers in a row since it was down, */
+	uint64_t good_us;	  /* the first one */
+	struct path_damp damp;
 	uint32_t probe_id;	  /* outstanding, 0: none */
 	uint64_t probe_sent_us;
 	uint32_t late_id;	  /* one that was given up, and may yet be answered; 0: none */
@@ -158,6 +165,7 @@ struct peer {
 	struct peer *next_of_set;
 	struct peer_path *paths;
 	struct living *living; /* see living.c */
+	struct trial *trial;   /* the last one, see trials.c; NULL: there never was one */
 	unsigned int num_living;
 	uint32_t flows; /* all */
 	uint32_t opening; /* OPENs that are not answered yet */
@@ -392,7 +400,7 @@ struct control_counters {
 	uint64_t hellos_tx, hellos_rx, probes_tx, probes_rx, probe_replies_rx;
 	uint64_t liveness_bytes; /* wire bytes of ALIVE, PROBE and PROBE-REPLY sent here; workers have theirs */
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
-	uint64_t moves, renewals, followed, scmp_rx, scmp_hints, suspects;
+	uint64_t moves, renewals, followed, scmp_rx, scmp_hints, suspects, trials, left, false_alarms;
 	uint64_t traceroutes_tx, traceroute_replies_rx;
 	uint64_t clock_jumps;
 	uint64_t parked, woken;
@@ -437,6 +445,11 @@ struct control {
 	uv_timer_t timers_uv;
 	uint64_t timers_at;  /* when that expires, UINT64_MAX: it is not set */
 	uv_poll_t lost_sockets;
+	uv_timer_t trial_timer;
+	uint64_t trial_at_us; /* when that expires, UINT64_MAX: it is not set */
+	struct trial *trials; /* that go on */
+	uint64_t strain_us;   /* how late timers were of late: see trials_late() */
+	uint64_t strained_us; /* as of then */
 	uv_timer_t announcer;
 	uint32_t announcing; /* flows whose ALIVE is to go out */
 	uint64_t announced_ms;
@@ -758,8 +771,12 @@ unsigned int conn_live_flows(const struct control *c, const struct conn *n);
 void conn_plan_also(const struct control *c, struct conn *n, struct peer_path *pp);
 /* The planned path that no flow has yet, dead ones last; NULL: all are taken. */
 struct peer_path *conn_next_path(const struct control *c, const struct conn *n);
-/* @proven: only paths that are not suspect or down; else any that the connection does not use. */
-struct peer_path *conn_other_path(const struct ctl_flow *f, bool proven);
+enum other_path {
+	OTHER_UNUSED, /* any that the connection does not use */
+	OTHER_LIVING, /* one that is neither suspect nor down */
+	OTHER_HEARD,  /* and was heard when the flow's own was not (trials.c) */
+};
+struct peer_path *conn_other_path(const struct ctl_flow *f, enum other_path which);
 void conn_forget_path(struct peer_path *pp);
 
 /* ---- subflows.c ---- */
@@ -809,6 +826,7 @@ void datagrams_related(struct control *c, struct ctl_flow *f, const struct arriv
 void datagrams_free(struct control *c);
 
 /* ---- moves.c ---- */
+void moves_path_left(struct peer_path *pp); /* it is silent: those of its flows go for which others are better */
 void moves_path_died(struct peer_path *pp);
 void moves_stranded(struct control *c); /* once more those that are still on a dead path */
 void moves_path_renewed(struct control *c, struct peer_path *pp);
@@ -905,7 +923,25 @@ void probing_wake(struct control *c); /* something is to be done soon: flows cam
 void peer_path_free(struct peer_path *pp);
 const char *path_state_str(enum path_state s);
 
-void probing_suspect(struct control *c, struct peer_path *pp); /* the frames of flows on this path are not answered */
+void probing_suspect(struct control *c, struct peer_path *pp); /* the path does not answer, perhaps: it is probed soon */
+/* probing_send() - A PROBE whose answer is not waited for here. Return: its id, 0: it was not sent. */
+uint32_t probing_send(struct control *c, struct peer_path *pp, uint64_t now_us);
+void probing_leave(struct control *c, struct peer_path *pp); /* it is silent while others answer: its flows go there */
+void probing_lives(struct peer_path *pp); /* it answers after all */
+void probing_dead(struct control *c, struct peer_path *pp); /* nothing comes back over it, as others know */
+bool probing_damped(const struct peer_path *pp); /* it answers, but has to do so for longer */
+
+/* ---- trials.c ---- */
+void trials_start(struct control *c);
+void trials_suspect(struct control *c, struct peer_path *pp); /* the frames of flows on this path are not answered */
+bool trials_reply(struct control *c, struct peer *p, const struct frame_probe *reply); /* false: not of a trial */
+bool trials_doubtful(const struct peer_path *pp); /* it was asked lately, and has not answered: no good place to go to */
+/* trials_late() - A timer came so much later than it was to: a machine that has much to do is patient with others. */
+void trials_late(struct control *c, uint64_t late_us, uint64_t now_us);
+/* trials_leads() - Whether @to was heard since @from was not: flows that leave @from go there. */
+bool trials_leads(const struct peer_path *from, const struct peer_path *to);
+void trials_forget_path(struct peer_path *pp);
+void trials_free(struct peer *p);
 
 /* ---- witness.c ---- */
 void witness_look(struct control *c, struct peer_path *pp, uint64_t now_us); /* asks, if that is due */
@@ -923,6 +959,9 @@ void living_free(struct peer *p);
 void living_suspect(struct control *c, const struct up_msg *m);
 /* What is known best about a path: the record with the newest answer; NULL: none has any. */
 const struct liveness *living_newest(const struct peer *p, const struct path *path);
+/* When the last answer to a frame came, and the last frame of all; 0: never. */
+uint64_t living_answered_us(const struct peer *p, const struct path *path);
+uint64_t living_heard_us(const struct peer *p, const struct path *path);
 /* living_rests() - Whether no frame of a flow went either way on the path lately, and none waits for an answer. */
 bool living_rests(const struct peer *p, const struct path *path, uint64_t now_us);
 

@@ -2,8 +2,8 @@
 
 /*
  * What the workers find out about paths by the frames of their flows (core/liveness.h): a record for each own port, peer
- * port and path, found by templates when they are made. A worker that gets no answers says so, and the path is probed at
- * once. Nothing more: a machine that has too much to do is silent, too.
+ * port and path, found by templates when they are made. A worker that gets no answers says so, and the path is tried
+ * (trials.c): a machine that has too much to do is silent, too.
  */
 #include "shila/control/control.h"
 
@@ -112,6 +112,25 @@ const struct liveness *living_newest(const struct peer *p, const struct path *pa
 	return newest ? newest->live : NULL;
 }
 
+uint64_t living_answered_us(const struct peer *p, const struct path *path)
+{
+	const struct liveness *l = living_newest(p, path);
+
+	return l ? atomic_load_explicit(&l->answer_us, memory_order_relaxed) : 0;
+}
+
+uint64_t living_heard_us(const struct peer *p, const struct path *path)
+{
+	uint64_t heard_us = 0, us;
+
+	for (const struct living *v = p->living; v; v = v->next) {
+		us = atomic_load_explicit(&v->live->frame_us, memory_order_relaxed);
+		if (us > heard_us && path_same_interfaces(v->path, path))
+			heard_us = us;
+	}
+	return heard_us;
+}
+
 /* An older version of the peer answers nothing: then nothing is known of rest either. */
 static bool never_answered(const struct liveness *l)
 {
@@ -147,5 +166,5 @@ void living_suspect(struct control *c, const struct up_msg *m)
 			pp = pp->next;
 	if (!pp)
 		return;
-	probing_suspect(c, pp);
+	trials_suspect(c, pp);
 }

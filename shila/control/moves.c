@@ -66,7 +66,7 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 	announcing_move(f);
 }
 
-void moves_path_died(struct peer_path *pp)
+static void leave(struct peer_path *pp, enum other_path which)
 {
 	struct ctl_flow *f, *next;
 
@@ -75,11 +75,21 @@ void moves_path_died(struct peer_path *pp)
 
 		if (f->state < FLOW_OPEN || !flow_conn(f))
 			continue;
-		to = conn_other_path(f, true);
+		to = conn_other_path(f, which);
 		if (to)
 			move(f, to);
 		/* else it stays: TCP keeps trying, and another path may come back */
 	}
+}
+
+void moves_path_left(struct peer_path *pp)
+{
+	leave(pp, OTHER_HEARD);
+}
+
+void moves_path_died(struct peer_path *pp)
+{
+	leave(pp, OTHER_LIVING);
 }
 
 /* Flows that could not be moved when their path died: no memory, a full queue. */
@@ -106,7 +116,7 @@ static bool better_on(const struct ctl_flow *f, const struct peer_path *pp)
 	if (!flow_conn(f) || (f->state != FLOW_OPEN && f->state != FLOW_CLOSING) ||
 	    !path_policy_allows(control_policy(f->control, conn_route(f->control, f->conn)), pp->path))
 		return false;
-	if (f->path->state == PATH_STATE_DOWN)
+	if (f->path->state == PATH_STATE_DOWN || f->path->left)
 		return true;
 	CONN_FOREACH(f->control, f->conn, o) {
 		if (o == f || !o->path)

@@ -177,7 +177,7 @@ void opening_start(struct ctl_flow *f)
 	if (f->kind == FLOW_SUB) {
 		struct peer_path *pp = f->path ? f->path : conn_next_path(c, n);
 
-		flow_use_path(f, !pp && conn_has_hole(n) ? conn_other_path(f, false) : pp);
+		flow_use_path(f, !pp && conn_has_hole(n) ? conn_other_path(f, OTHER_UNUSED) : pp);
 		if (!f->path) {
 			flow_refuse_reset(f, MPTCP_RST_RESOURCES, "surplus subflow: every path of this connection has one");
 			return;
@@ -237,7 +237,7 @@ void opening_paths_known(struct peer *p)
 /* Another path for an OPEN that nobody answers. */
 static void try_other_path(struct ctl_flow *f)
 {
-	struct peer_path *pp = conn_other_path(f, false);
+	struct peer_path *pp = conn_other_path(f, OTHER_UNUSED);
 
 	if (pp) {
 		flow_use_path(f, pp);

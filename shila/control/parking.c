@@ -135,8 +135,8 @@ static struct peer_path *client_path(struct ctl_flow *f)
 	pp = conn_next_path(f->control, f->conn);
 	if (pp && usable(pp))
 		return pp;
-	pp = conn_other_path(f, true);
-	return pp ? pp : conn_other_path(f, false);
+	pp = conn_other_path(f, OTHER_LIVING);
+	return pp ? pp : conn_other_path(f, OTHER_UNUSED);
 }
 
 /* Takes @t. @same: with the path that it was on, else a new epoch begins. */

@@ -144,7 +144,7 @@ size_t peer_candidates(struct control *c, struct peer *p, const struct path_poli
 	/* First those that are not known to be dead; if there is none, any. */
 	for (int dead = 0; dead < 2 && !n; dead++) {
 		for (struct peer_path *pp = p->paths; pp && n < max; pp = pp->next) {
-			if ((pp->state == PATH_STATE_DOWN) != dead || pp->path->expiry_unix_s <= now ||
+			if ((pp->state == PATH_STATE_DOWN || pp->left) != dead || pp->path->expiry_unix_s <= now ||
 			    !path_policy_allows(policy, pp->path))
 				continue;
 			out[n] = (struct path_candidate){

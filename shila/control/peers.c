@@ -34,6 +34,7 @@ static bool forget_idle_peer(struct control *c)
 	HASH_DEL(c->peers, oldest);
 	peer_keep_no_more(c, oldest);
 	living_free(oldest);
+	trials_free(oldest);
 	free(oldest);
 	return true;
 }
@@ -240,6 +241,7 @@ void peers_free(struct control *c)
 		limits_peer_gone(c, p);
 		HASH_DEL(c->peers, p);
 		living_free(p);
+		trials_free(p);
 		free(p);
 	}
 }

@@ -42,6 +42,7 @@ void peer_path_free(struct peer_path *pp)
 		}
 	}
 	conn_forget_path(pp);
+	trials_forget_path(pp);
 	tmpl_put(pp->tmpl);
 	path_put(pp->path);
 	free(pp);
@@ -90,9 +91,18 @@ static void regroup(struct peer *p)
 			moves_path_up(pp);
 }
 
+/* None of its paths is left: what comes back first is used at once. */
+static void peer_lost(struct peer *p)
+{
+	p->outage = true;
+	for (struct peer_path *pp = p->paths; pp; pp = pp->next)
+		pp->damp = (struct path_damp){ 0 };
+}
+
 static void set_state(struct peer_path *pp, enum path_state state)
 {
 	enum path_state old = pp->state;
+	bool left;
 	char fp[PATH_FINGERPRINT_STRLEN];
 
 	if (old == state)
@@ -100,6 +110,13 @@ static void set_state(struct peer_path *pp, enum path_state state)
 	pp->state = state;
 	if (state != PATH_STATE_UP)
 		witness_doubt(&pp->witness, control_now_us());
+	pp->since_us = control_now_us();
+	left = pp->left;
+	pp->tried = pp->left = false;
+	if (state == PATH_STATE_DOWN)
+		path_damp_down(&pp->damp, control_now_us());
+	else if (old == PATH_STATE_DOWN)
+		path_damp_up(&pp->damp, control_now_us());
 	event_path(state == PATH_STATE_UP ? EVENT_PATH_UP : state == PATH_STATE_DOWN ? EVENT_PATH_DOWN : EVENT_PATH_SUSPECT, pp);
 	if (state == PATH_STATE_UP || state == PATH_STATE_DOWN)
 		subflows_paths_changed(pp->peer);
@@ -110,7 +127,7 @@ static void set_state(struct peer_path *pp, enum path_state state)
 
 		log_warn("path %s to %s is down%s", fp, pp->peer->text, pp->flows && !stay ? ", its flows move" : "");
 		if (all_down(pp->peer))
-			pp->peer->outage = true;
+			peer_lost(pp->peer);
 		if (!stay)
 			moves_path_died(pp);
 		if (pp->peer->set)
@@ -122,7 +139,7 @@ static void set_state(struct peer_path *pp, enum path_state state)
 			log_info("path %s to %s is up again", fp, pp->peer->text);
 			pp->sent = pp->answered = 0; /* the outage says nothing about how lossy it is now */
 		}
-		if (old == PATH_STATE_DOWN || has_stranded(pp->peer))
+		if (old == PATH_STATE_DOWN || left || has_stranded(pp->peer))
 			came_up(pp);
 	}
 }
@@ -215,9 +232,10 @@ static void answered(struct peer_path *pp, uint64_t rtt_us)
 {
 	learn_rtt(pp, rtt_us);
 	pp->misses = pp->excused = 0;
-	pp->good++;
 	pp->heard_us = control_now_us();
-	if (pp->state != PATH_STATE_DOWN || pp->good >= PROBE_GOOD)
+	if (!pp->good++)
+		pp->good_us = pp->heard_us;
+	if (pp->state != PATH_STATE_DOWN || (pp->good >= PROBE_GOOD && path_damp_good(&pp->damp, pp->good_us, pp->heard_us)))
 		set_state(pp, PATH_STATE_UP);
 	if (pp->peer->outage && pp->state == PATH_STATE_UP)
 		came_up(pp); /* it was never down, but the peer was away */
@@ -225,31 +243,41 @@ static void answered(struct peer_path *pp, uint64_t rtt_us)
 
 /* ---- sending ---- */
 
-static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
+uint32_t probing_send(struct control *c, struct peer_path *pp, uint64_t now_us)
 {
 	struct frame_probe p = { .id = ++c->next_probe, .sent_us = now_us };
 	uint8_t frame[2 * FRAME_PROBE_LEN + SCION_MAX_HDR_LEN + SCION_UDP_HDR_LEN] = { 0 };
 	int len;
 
 	if (!pp->tmpl)
-		return;
+		return 0;
 	if (!p.id)
 		p.id = ++c->next_probe;
 	len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
 	if (len <= 0)
-		return;
+		return 0;
 	/* Who may not know either whether the path is up may send a reply and a probe of its own. */
 	if (pp->state != PATH_STATE_UP)
 		len = 2 * FRAME_PROBE_LEN + pp->tmpl->len;
+	if (control_send_frame(c, c->s.num_workers, pp->tmpl, 1, frame, (size_t)len) != VERDICT_PASS)
+		return 0;
+	c->n.probes_tx++;
+	return p.id;
+}
+
+static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
+{
+	uint32_t id = probing_send(c, pp, now_us);
+
+	if (!pp->tmpl)
+		return;
 	c->probes_out++;
-	pp->probe_id = p.id;
+	pp->probe_id = id ? id : c->next_probe; /* what could not be sent is missed like one that was lost */
 	pp->probe_sent_us = now_us;
 	if (++pp->sent > WINDOW) {
 		pp->sent /= 2;
 		pp->answered /= 2;
 	}
-	control_send_frame(c, c->s.num_workers, pp->tmpl, 1, frame, (size_t)len);
-	c->n.probes_tx++;
 }
 
 /* How often, by what hangs on it. A peer without flows is only kept an eye on. */
@@ -259,7 +287,7 @@ static uint64_t interval_us(const struct peer_path *pp)
 		return pp->peer->flows || pp->good ? PROBE_DOWN_US : PROBE_IDLE_US;
 	if (!pp->peer->flows)
 		return pp->state == PATH_STATE_UP ? PROBE_QUIET_US : PROBE_IDLE_US;
-	if (!pp->flows)
+	if (!pp->flows && !pp->left)
 		return PROBE_IDLE_US;
 	return pp->resting ? PROBE_RESTING_US : PROBE_USED_US;
 }
@@ -328,6 +356,8 @@ static void on_tick(uv_timer_t *t)
 	unsigned int budget = PROBE_BURST, out = 0;
 	struct peer *p, *next;
 
+	if (now_us > c->tick_us)
+		trials_late(c, now_us - c->tick_us, now_us);
 	c->ticked_us = now_us;
 	c->tick_us = c->tick_rest_us = UINT64_MAX; /* what follows may make something due */
 	HASH_ITER(hh, c->peers, p, next) {
@@ -431,6 +461,34 @@ void probing_suspect(struct control *c, struct peer_path *pp)
 	probing_wake(c);
 }
 
+void probing_leave(struct control *c, struct peer_path *pp)
+{
+	if (pp->state == PATH_STATE_UP)
+		set_state(pp, PATH_STATE_SUSPECT);
+	pp->left = true;
+	moves_path_left(pp);
+	probing_suspect(c, pp);
+}
+
+void probing_lives(struct peer_path *pp)
+{
+	if (pp->left)
+		set_state(pp, PATH_STATE_UP);
+}
+
+void probing_dead(struct control *c, struct peer_path *pp)
+{
+	pp->good = 0;
+	set_state(pp, PATH_STATE_DOWN);
+	pp->tried = true;
+	probing_wake(c);
+}
+
+bool probing_damped(const struct peer_path *pp)
+{
+	return pp->state == PATH_STATE_DOWN && pp->good >= PROBE_GOOD;
+}
+
 /* ---- receiving ---- */
 
 void probing_request(struct control *c, const struct arrival *a, struct rd *r)
@@ -489,7 +547,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 			peer_hello(c, p);
 		return;
 	}
-	if (moves_probe_reply(c, p, &reply))
+	if (trials_reply(c, p, &reply) || moves_probe_reply(c, p, &reply))
 		return;
 	for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
 		if (pp->late_id != reply.id || pp->late_sent_us != reply.sent_us || c->contact_backlog)

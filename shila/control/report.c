@@ -152,40 +152,53 @@ json_t *report_next_peer(struct control *c, struct rpc_cursor *at)
 	return NULL;
 }
 
-/* A path may serve several peers of its AS: up for one is up. */
-static void path_summary(const struct path_set *s, const struct path *path, enum path_state *state,
-			 uint32_t *srtt_us, double *loss, uint32_t *flows)
+/* A path may serve several peers of its AS: up for one is up. NULL: none has it. */
+static const struct peer_path *best_of(const struct path_set *s, const struct path *path, uint32_t *flows)
 {
 	static const int rank[] = { 1, 3, 2, 0 }; /* unknown, up, suspect, down */
-	bool any = false;
+	const struct peer_path *best = NULL;
 
-	*state = PATH_STATE_UNKNOWN;
-	*srtt_us = 0;
-	*loss = -1;
 	*flows = 0;
 	for (const struct peer *p = s->peers; p; p = p->next_of_set) {
 		for (const struct peer_path *pp = p->paths; pp; pp = pp->next) {
 			if (!path_same(pp->path, path))
 				continue;
 			*flows += pp->flows;
-			if (any && rank[pp->state] < rank[*state])
-				continue;
-			any = true;
-			*state = pp->state;
-			*srtt_us = pp->srtt_us;
-			*loss = pp->sent > 1 ? 1.0 - (double)(pp->answered + !!pp->probe_id) / pp->sent : -1;
-			if (*loss < 0 && pp->sent > 1)
-				*loss = 0;
+			if (!best || rank[pp->state] >= rank[best->state])
+				best = pp;
 		}
 	}
+	return best;
 }
 
-static json_t *why_json(const struct path_set *s, const struct path *path, enum path_state state)
+/* Of PROBEs that were lost; negative: not known. */
+static double loss_of(const struct peer_path *pp)
 {
+	uint32_t answered = pp->answered + !!pp->probe_id;
+
+	if (pp->sent <= 1)
+		return -1;
+	return answered < pp->sent ? 1.0 - (double)answered / pp->sent : 0;
+}
+
+static const char *why_down(const struct peer_path *pp)
+{
+	if (probing_damped(pp))
+		return "not used: it answers probes, but came and went, and has to be good for a while first";
+	if (pp->tried)
+		return "not used: neither its flows' frames nor probes were answered, while another path's were";
+	return "not used: it does not answer probes";
+}
+
+static json_t *why_json(const struct path_set *s, const struct path *path, const struct peer_path *pp)
+{
+	enum path_state state = pp ? pp->state : PATH_STATE_UNKNOWN;
 	unsigned int disjoint = 0, others = 0;
-	const char *use = state == PATH_STATE_DOWN ? "not used: it does not answer probes" :
-			  state == PATH_STATE_UP   ? "usable: it answers probes" :
-						     "usable: not probed yet";
+	const char *use = state == PATH_STATE_DOWN    ? why_down(pp) :
+			  state == PATH_STATE_UP      ? "usable: it answers probes" :
+			  pp && pp->left ? "not used: its flows' frames are not answered, while those of another path are" :
+			  state == PATH_STATE_SUSPECT ? "usable: its last probe was not answered" :
+							"usable: not probed yet";
 
 	for (size_t i = 0; i < s->num_paths; i++) {
 		if (path_same(s->paths[i], path))
@@ -194,7 +207,7 @@ static json_t *why_json(const struct path_set *s, const struct path *path, enum 
 		disjoint += !path_shared_links(s->paths[i], path);
 	}
 	return json_sprintf("%s%s; link-disjoint from %u of the %u others; %u link%s", use,
-			    state == PATH_STATE_DOWN ? witness_why(s, path) : "", disjoint, others, path->num_hops / 2u, path->num_hops == 2 ? "" : "s");
+			    state == PATH_STATE_DOWN && !probing_damped(pp) ? witness_why(s, path) : "", disjoint, others, path->num_hops / 2u, path->num_hops == 2 ? "" : "s");
 }
 
 /* What the frames of flows on the path tell, of the peer whose did so last; null: nothing yet. */
@@ -221,23 +234,25 @@ static json_t *frames_json(const struct path_set *s, const struct path *path)
 
 static json_t *set_path_json(const struct path_set *s, const struct path *p, bool why)
 {
-	enum path_state state;
-	uint32_t srtt_us, flows;
-	double loss;
+	uint32_t flows;
+	const struct peer_path *pp = best_of(s, p, &flows);
+	double loss = pp ? loss_of(pp) : -1;
 	json_t *o = path_json(p);
 
-	path_summary(s, p, &state, &srtt_us, &loss, &flows);
 	json_object_set_new(o, "isd_as", isd_as_json(s->ia));
 	json_object_set_new(o, "expiry_unix_s",
 			    p->expiry_unix_s == INT64_MAX ? json_null() : json_integer(p->expiry_unix_s));
-	json_object_set_new(o, "state", json_string(path_state_str(state)));
-	json_object_set_new(o, "witness", state == PATH_STATE_DOWN && witness_str(s, p) ? json_string(witness_str(s, p)) : json_null());
-	json_object_set_new(o, "srtt_us", srtt_us ? json_integer(srtt_us) : json_null());
+	json_object_set_new(o, "state", json_string(path_state_str(pp ? pp->state : PATH_STATE_UNKNOWN)));
+	json_object_set_new(o, "since_s", pp && pp->since_us ? json_integer((json_int_t)((control_now_us() - pp->since_us) / 1000000)) :
+							 json_null());
+	json_object_set_new(o, "witness", pp && pp->state == PATH_STATE_DOWN && witness_str(s, p) ? json_string(witness_str(s, p)) :
+											 json_null());
+	json_object_set_new(o, "srtt_us", pp && pp->srtt_us ? json_integer(pp->srtt_us) : json_null());
 	json_object_set_new(o, "loss_ratio", loss >= 0 ? json_real(loss) : json_null());
 	json_object_set_new(o, "flows", json_integer(flows));
 	json_object_set_new(o, "frames", frames_json(s, p));
 	if (why)
-		json_object_set_new(o, "why", why_json(s, p, state));
+		json_object_set_new(o, "why", why_json(s, p, pp));
 	return o;
 }
 
@@ -464,6 +479,9 @@ static json_t *counters_json(struct control *c)
 	COUNT("alives", alives);
 	COUNT("liveness_wire_bytes", liveness);
 	COUNT("suspects", c->n.suspects);
+	COUNT("trials", c->n.trials);
+	COUNT("left", c->n.left);
+	COUNT("false_alarms", c->n.false_alarms);
 	COUNT("tun_read_calls", reads);
 	COUNT("tun_write_calls", writes);
 	COUNT("underlay_send_calls", sends);

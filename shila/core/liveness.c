@@ -224,22 +224,35 @@ static uint32_t age_us(const struct liveness *l, uint32_t number, uint64_t now_u
 	return (uint32_t)now_us - l->asked_us[number % 128];
 }
 
-uint64_t liveness_late_at_us(const struct liveness *l, uint64_t now_us)
+/* When so many numbers are older than @timeout_us, if nothing came for one and a half intervals since @heard_us. */
+static uint64_t late_at_us(const struct liveness *l, uint64_t now_us, uint32_t need, uint64_t timeout_us, uint64_t heard_us)
 {
-	uint64_t timeout_us = liveness_timeout_us(l), first, last, coming;
-	uint32_t need = needed(l), age;
+	uint64_t first, last, coming;
+	uint32_t age;
 
-	if (!timeout_us || l->newest - l->known < need)
-		return UINT64_MAX; /* who never answered a number is not declared dead for it */
 	age = age_us(l, l->known + 1, now_us);
 	first = now_us + timeout_us - (age < timeout_us ? age : timeout_us);
 	age = age_us(l, l->known + need, now_us);
 	timeout_us -= LIVENESS_LEAST_US / 2;
 	last = now_us + timeout_us - (age < timeout_us ? age : timeout_us);
-	/* A queue that grows makes answers late, too: but they go on coming. */
-	coming = atomic_load_explicit(&l->answer_us, memory_order_relaxed) + 3 * liveness_interval_us(l) / 2 + LIVENESS_ANSWER_US;
+	coming = heard_us + 3 * liveness_interval_us(l) / 2 + LIVENESS_ANSWER_US;
 	first = first > coming ? first : coming;
 	return first > last ? first : last;
+}
+
+uint64_t liveness_late_at_us(const struct liveness *l, uint64_t now_us)
+{
+	uint64_t answer_us = atomic_load_explicit(&l->answer_us, memory_order_relaxed), silent_us, mute_us;
+	uint64_t heard_us = atomic_load_explicit(&l->frame_us, memory_order_relaxed);
+	uint32_t need = needed(l), srtt_us = get32(&l->srtt_us), var_us = get32(&l->var_us);
+
+	if (!srtt_us || l->newest - l->known < need)
+		return UINT64_MAX; /* who never answered a number is not declared dead for it */
+	/* A queue that grows makes answers late, too: but they go on coming, or at least ACKs of what was in it. */
+	mute_us = late_at_us(l, now_us, need, liveness_timeout_us(l), answer_us);
+	silent_us = late_at_us(l, now_us, need, srtt_us + (var_us > LIVENESS_LEAST_US ? var_us : LIVENESS_LEAST_US),
+			       answer_us > heard_us ? answer_us : heard_us);
+	return mute_us < silent_us ? mute_us : silent_us;
 }
 
 bool liveness_silent(const struct liveness *l, uint64_t now_us)

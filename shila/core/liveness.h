@@ -56,6 +56,7 @@ struct liveness {
 	/* Looked at with every train and segment. */
 	uint64_t next_us;  /* when the next number is due */
 	uint64_t ans_until_us;
+	_Atomic uint64_t frame_us; /* when the last frame came but ALIVEs; read by others, too */
 	uint8_t req;	   /* the newest number, as it is sent; 0: none yet */
 	uint8_t seen;	   /* the newest number of the other side, 0: none */
 	uint8_t got;	   /* the last answer that was looked at */
@@ -113,6 +114,8 @@ static inline void liveness_stamp(struct liveness *l, uint32_t flow, uint64_t no
 /* liveness_heard() - What a frame that arrived on the path carries. @alive: it is an ALIVE. */
 static inline void liveness_heard(struct liveness *l, uint32_t flow, uint8_t req, uint8_t ans, bool alive, uint64_t now_us)
 {
+	if (!alive) /* those come from who hears nothing, too */
+		atomic_store_explicit(&l->frame_us, now_us, memory_order_relaxed);
 	if (req && req != l->seen) {
 		l->flow = flow;
 		liveness_take_req(l, req, alive, now_us);

@@ -188,11 +188,12 @@ class Tables(CliTest):
     def test_paths(self):
         path = {"isd_as": "1-64513", "fingerprint": "0123456789abcdef" * 4, "hops": [hop("1-64512", 1),
                 hop("1-64513", 2)], "mtu_bytes": 1472, "expiry_unix_s": int(time.time()) + 7205,
-                "state": "up", "srtt_us": None, "loss_ratio": 0.015, "flows": 1, "why": "the shortest"}
+                "state": "up", "srtt_us": None, "loss_ratio": 0.015, "flows": 1, "why": "the shortest",
+                "since_s": 75}
         out = self.ask([path], "paths", "1-64513", "--why").stdout
         self.assertEqual(self.requests[0]["params"], {"isd_as": "1-64513", "why": True})
         self.assertRegex(out, r"1-64513 +0123456789ab +up +- +1\.5 % +1472 +2 h 0 min +1 +1-64512#1>1-64513#2")
-        self.assertIn("\n  the shortest\n", out)
+        self.assertIn("\n  the shortest; so for 1 min 15 s\n", out)
 
     def test_json_is_unchanged(self):
         flows = [flow(1, z=1, a=["\u00e9", 0.5, None])]

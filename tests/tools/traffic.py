@@ -8,6 +8,7 @@
     traffic.py gets HOST PORT S      as get, 1 MiB after the other over one connection, for S seconds or until SIGTERM
     traffic.py puts HOST PORT S      the same for put
     traffic.py echo HOST PORT N      N small questions and answers, one after the other
+    traffic.py talk HOST PORT        a question and its answer for each line on stdin
     traffic.py beat HOST PORT S      a question and its answer every 100 ms, for S seconds or until SIGTERM
     traffic.py load HOST PORT N S    N connections for S seconds, or until SIGTERM: each fetches and sends without
                                      a pause, all of it checked
@@ -178,6 +179,22 @@ def beat(host, port, seconds):
     return {"ok": True, "answers": count, "longest": longest}
 
 
+def talk(host, port):
+    longest, count = 0, 0
+    with connect(host, port) as s:
+        print("connected", flush=True)
+        for _ in sys.stdin:
+            began = time.monotonic()
+            s.sendall(f"word {count}\n".encode())
+            if read_line(s) != ["word", str(count)]:
+                return {"ok": False, "answers": count}
+            took = time.monotonic() - began
+            print(f"answered after {1000 * took:.2f} ms", flush=True)
+            longest = max(longest, took)
+            count += 1
+    return {"ok": True, "answers": count, "longest": longest}
+
+
 def load_one(host, port, going, result):
     size, rounds, longest = PART, 0, 0
     with connect(host, port) as s:
@@ -262,7 +279,7 @@ def udp(host, port, *sizes):
 
 
 def main(argv):
-    programs = {"get": get, "put": put, "gets": gets, "puts": puts, "echo": echo, "beat": beat, "load": load, "hold": hold, "udp": udp,
+    programs = {"get": get, "put": put, "gets": gets, "puts": puts, "echo": echo, "beat": beat, "talk": talk, "load": load, "hold": hold, "udp": udp,
                 "connect": lambda host, port: connect(host, port).close() or {"ok": True}}
     if argv[0] == "server":
         return server(int(argv[1]))
