@@ -83,8 +83,9 @@ struct path_tried *path_trial_answered(struct path_trial *t, uint32_t probe_id, 
 		struct path_tried *x = &t->tried[i];
 
 		for (unsigned int k = 0; k < x->asked; k++) {
-			if (x->probe_id[k] != probe_id || x->sent_us[k] != sent_us)
+			if (!probe_id || x->probe_id[k] != probe_id || x->sent_us[k] != sent_us)
 				continue;
+			x->probe_id[k] = 0; /* counts once */
 			if (!x->answer_us) {
 				x->answer_us = now_us;
 				x->took_us = now_us - sent_us;

@@ -375,6 +375,7 @@ static void test_alone(void)
 	CHECK("an answer of somewhere else", !path_trial_answered(&t, 77, now, now + 20 * MS));
 	CHECK("one with another time", !path_trial_answered(&t, 105, now + 1, now + 20 * MS));
 	CHECK("another path answers", path_trial_answered(&t, 105, now, now + 35 * MS));
+	CHECK("once", !path_trial_answered(&t, 105, now, now + 35 * MS));
 	CHECK("15 ms later than usual: so we are waited for", path_trial_look(&t, x, 0, now + 49 * MS, true, &at_us) == PATH_TRIAL_WAIT &&
 		      at_us == now + 53 * MS);
 	CHECK("flows leave then", path_trial_look(&t, x, 0, now + 53 * MS, true, &at_us) == PATH_TRIAL_LEAVE &&
