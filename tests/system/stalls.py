@@ -15,11 +15,14 @@ PORT = 8100
 LINKS = 3
 
 
+RATE = "30mbit"  # of each link: the routers of all of them have CPUs left, which would else be what is measured
+
+
 def lab_options(delay_ms=0):
-    """A round trip takes delay_ms more than without it."""
-    options = {"topology": "parallel", "links": LINKS, "rate": "100mbit", "bfd": False}
+    """A round trip takes delay_ms more than without it, and up to half as much more again in a queue."""
+    options = {"topology": "parallel", "links": LINKS, "rate": RATE, "bfd": False}
     if delay_ms:
-        options["more"] = ["--emulated-links", "--delay", f"{delay_ms / 2}ms"]
+        options["more"] = ["--emulated-links", "--delay", f"{delay_ms / 2}ms", "--queue", f"{delay_ms / 2}ms"]
     return options
 
 
@@ -74,6 +77,7 @@ class Meter:
         reader.wait(seconds + 40)
         answer = traffic_answer(reader.finish())
         (client if upload else server).close()
+        answer["direction"] = direction
         answer.update({name: value - before[name] for name, value in self.counters(upload).items()})
         for link in links:
             self.pair.lab.link(link, "restore")
@@ -81,8 +85,9 @@ class Meter:
         self.h1.wait_paths(LINKS)
         return answer
 
-    def many(self, runs, **what):
-        return [self.one(**what) for _ in range(runs)]
+    def many(self, runs, directions=("both",), **what):
+        """@directions: of the links that die, in turn."""
+        return [self.one(direction=directions[i % len(directions)], **what) for i in range(runs)]
 
 
 def distribution(name, answers):
@@ -91,4 +96,6 @@ def distribution(name, answers):
     return (f"{name}: {len(ms)} runs, stall p50 {percentile(ms, 0.5):.0f} ms, p90 {percentile(ms, 0.9):.0f}, "
             f"p99 {percentile(ms, 0.99):.0f}, longest {max(ms):.0f}; moves {sum(a['moves'] for a in answers)}, "
             f"suspicions {sum(a['suspects'] for a in answers)}, trials {sum(a['trials'] for a in answers)}; "
-            f"TCP timed out in {timed_out}; all: " + " ".join(f"{v:.0f}" for v in sorted(ms)))
+            f"TCP timed out in {timed_out}; " +
+            "; ".join(f"{d}: " + " ".join(f"{v:.0f}" for v in sorted(a["longest_ms"] for a in answers if a["direction"] == d))
+                      for d in sorted({a["direction"] for a in answers})))
