@@ -30,7 +30,7 @@ class Cases:
     @classmethod
     def setUpClass(cls):
         cls.pair = cls.keep(Pair(config={"workers": 1}, **lab_options(cls.delay_ms)))
-        cls.meter = Meter(cls.pair)
+        cls.meter = Meter(cls.pair, cls.delay_ms)
 
     def check(self, **what):
         """Dead in both directions, and in each alone, in turn."""
@@ -59,7 +59,7 @@ class Cases:
 
     def test_no_false_alarms(self):
         answers = self.meter.many(RUNS, upload=True, how=None)
-        minutes = RUNS * 2.2 / 60
+        minutes = RUNS * self.meter.seconds / 60
         print(distribution(f"RTT + {self.delay_ms} ms, no link dies", answers), f"in {minutes:.1f} minutes", flush=True)
         self.assertLess(sum(a["moves"] for a in answers) / minutes, 10)
 

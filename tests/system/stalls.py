@@ -38,7 +38,9 @@ def interfaces(flow):
 class Meter:
     """Transfers between the hosts of a pair."""
 
-    def __init__(self, pair):
+    def __init__(self, pair, delay_ms=0):
+        """delay_ms: as for the lab: a transfer needs some round trips to get to its speed."""
+        self.after, self.seconds = 0.8 + 0.012 * delay_ms, 2.2 + 0.02 * delay_ms
         self.pair, self.h1, self.h2 = pair, pair.h1, pair.h2
         self.next_link = 0
 
@@ -57,8 +59,9 @@ class Meter:
         self.next_link += 1
         return [used[(self.next_link + i) % len(used)] for i in range(dying)]
 
-    def one(self, upload, mptcp=True, direction="both", how="blackhole", dying=1, seconds=2.2, after=0.8, rate=0):
+    def one(self, upload, mptcp=True, direction="both", how="blackhole", dying=1, rate=0):
         """One transfer in which links die (how=None: none does): what the receiver found."""
+        seconds, after = self.seconds, self.after
         far, near = ("receive", "send") if upload else ("serve", "fetch")
         count = LINKS if mptcp else 1
         before = self.counters(upload)
