@@ -13,6 +13,7 @@ from harness import *  # noqa: F403
 STALL = os.path.join(BUILD, "tests", "stall")
 PORT = 8100
 LINKS = 3
+CONTROL = os.environ.get("STALL_CONTROL", "cubic")  # of congestion, at the sender: bbr lets programs wait by itself
 
 
 RATE = "30mbit"  # of each link: the routers of all of them have CPUs left, which would else be what is measured
@@ -65,10 +66,10 @@ class Meter:
         far, near = ("receive", "send") if upload else ("serve", "fetch")
         count = LINKS if mptcp else 1
         before = self.counters(upload)
-        server = self.h2.spawn([STALL, far, PORT, seconds] + ([] if upload or not rate else [rate]), ingress=True,
+        server = self.h2.spawn([STALL, far, PORT, seconds] + ([] if upload else [rate, CONTROL]), ingress=True,
                                mptcp=mptcp)
         self.h2.wait_listening(PORT)
-        client = self.h1.spawn([STALL, near, self.h2.address(4), PORT, seconds] + ([rate] if upload and rate else []),
+        client = self.h1.spawn([STALL, near, self.h2.address(4), PORT, seconds] + ([rate, CONTROL] if upload else []),
                                mptcp=mptcp)
         began = time.monotonic()
         flows = wait_for(lambda: len(self.flows()) == count and self.flows(), 5, f"{count} flows")
