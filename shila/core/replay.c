@@ -232,6 +232,11 @@ const struct replay_train *replay_next(struct replay *r, uint32_t slot)
 	return t;
 }
 
+uint32_t replay_oldest_end(const struct replay *r, uint32_t slot)
+{
+	return train_at(r, r->flows[slot].oldest)->end;
+}
+
 const struct replay_ack *replay_ack(const struct replay *r, uint32_t slot)
 {
 	return r->acks[slot].opts_len_1 ? &r->acks[slot] : NULL;

@@ -37,9 +37,14 @@ struct replay_flow {
 	uint32_t bytes;	    /* that its trains occupy */
 	uint32_t again;	    /* the next one that replay_next() gives; 0: nothing is sent again now */
 	uint32_t until;	    /* sequence number behind the last one that it gives */
-	uint32_t queue;	    /* for the caller */
-	uint32_t share;	    /* the same */
-	bool queued;	    /* the same */
+	/* For replay_pace.c. */
+	uint32_t before, after; /* in the queue that it is in */
+	uint32_t oldest_end;	/* replay_oldest_end() when that train was sent again first */
+	uint32_t last;		/* @until of all that is to be sent again */
+	uint32_t wait_us;
+	uint64_t look_us;
+	uint8_t place, path, tried;
+	bool first_only;
 };
 
 /* A bare ACK, but for what the flow knows. opts_len + 1: of those that are there; 0: none. */
@@ -104,6 +109,9 @@ uint32_t replay_begin(struct replay *r, uint32_t slot);
 
 /* replay_next() - The next one that was not acknowledged meanwhile, or NULL. Valid until something is kept. */
 const struct replay_train *replay_next(struct replay *r, uint32_t slot);
+
+/* replay_oldest_end() - Sequence number behind the oldest train; of a flow that has any. */
+uint32_t replay_oldest_end(const struct replay *r, uint32_t slot);
 
 /* replay_ack() - What replay_keep_ack() got last; NULL: nothing. */
 const struct replay_ack *replay_ack(const struct replay *r, uint32_t slot);

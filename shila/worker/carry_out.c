@@ -83,7 +83,7 @@ static void remove_flow(struct worker *w, uint32_t slot)
 	inbound_forget_flow(&w->in, slot);
 	out_flush(w, &w->batch);
 	if (w->batch.replay)
-		replay_drop(&w->replay, slot);
+		replays_end(w, slot);
 	up_give_back(w, f->tmpl);
 	f->tmpl = NULL;
 	flow_table_remove(&w->table, slot);
@@ -217,6 +217,7 @@ bool orders_take(struct worker *w)
 		carry_out(w, o);
 		ring_release(&w->down);
 	}
+	replays_run(w);
 	return !atomic_load_explicit(&w->quiet, memory_order_relaxed);
 }
 

@@ -1,80 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A path died, and its flows have another one: what they sent on the old one and was not acknowledged is sent again. The
- * first of it at once, the rest within about a round trip, as TCP would have sent it: a router's queue is short, and an ACK
- * for the first part may say that the rest has arrived.
+ * A path died, and its flows have another one: what they sent on the old one and was not acknowledged is sent again, as
+ * core/replay_pace.c lets it go.
  */
 #include "shila/worker/state.h"
 
 #include "shila/core/outbound.h"
 
-#define FIRST_BYTES (64 * 1024)	 /* of a flow, at once */
-#define TICK_MS	    2
-#define TICK_BYTES  (256 * 1024) /* of all flows in a tick */
-#define TICKS_MAX   100		 /* in which a flow sends all of it */
-#define TICKS_UNKNOWN 10	 /* for a path without an RTT */
-
-/* Return: bytes; less than @most: there is no more. */
-static uint32_t send_some(struct worker *w, struct flow *f, uint32_t most)
+static bool send_again(void *ctx, uint32_t slot, const struct replay_train *t)
 {
-	uint64_t now_ms = uv_now(&w->loop);
-	const struct replay_train *t;
-	uint32_t slot = flow_table_index(&w->table, f), bytes = 0, trains = 0;
+	struct worker *w = ctx;
+	struct flow *f = flow_table_get(&w->table, slot);
 
-	while (bytes < most && (t = replay_next(&w->replay, slot))) {
-		outbound_again(f, t, now_ms, &w->batch);
-		bytes += t->len;
-		trains++;
-	}
-	flow_count(&w->stats.replayed_trains, trains);
-	flow_count(&w->stats.replayed_bytes, bytes);
+	if (!f || !outbound_may_send(f))
+		return false;
+	outbound_again(f, t, uv_now(&w->loop), &w->batch);
+	flow_count(&w->stats.replayed_trains, 1);
+	flow_count(&w->stats.replayed_bytes, t->len);
 	up_look_at_flow(w, f);
-	return bytes;
+	return true;
 }
 
-static void queue(struct worker *w, uint32_t slot)
-{
-	struct replay_flow *r = &w->replay.flows[slot];
+static void on_timer(uv_timer_t *timer);
 
-	if (r->queued)
-		return;
-	r->queued = true;
-	r->queue = 0;
-	if (w->replay_last)
-		w->replay.flows[w->replay_last].queue = slot;
-	else
-		w->replay_first = slot;
-	w->replay_last = slot;
+static void run(struct worker *w, bool oldest_only)
+{
+	uint64_t due_us;
+
+	w->replays_fresh = false;
+	replay_pace_run(&w->replay_pace, w->batch.now_us, oldest_only, send_again, w);
+	out_flush(w, &w->batch);
+	due_us = replay_pace_due_us(&w->replay_pace, w->batch.now_us);
+	if (due_us != UINT64_MAX)
+		uv_timer_start(&w->replay_timer, on_timer, due_us > w->batch.now_us ? (due_us - w->batch.now_us + 999) / 1000 : 0, 0);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
 	struct worker *w = timer->data;
-	uint32_t last = w->replay_last, slot, bytes = 0;
 
 	worker_look_at_clock(w);
-	while ((slot = w->replay_first) && bytes < TICK_BYTES) {
-		struct replay_flow *r = &w->replay.flows[slot];
-		struct flow *f = flow_table_get(&w->table, slot);
-		uint32_t sent = f && outbound_may_send(f) ? send_some(w, f, r->share) : 0;
-
-		bytes += sent;
-		w->replay_first = r->queue;
-		if (!w->replay_first)
-			w->replay_last = 0;
-		r->queued = false;
-		if (sent >= r->share)
-			queue(w, slot);
-		if (slot == last)
-			break;
-	}
-	out_flush(w, &w->batch);
-	if (w->replay_first)
-		uv_timer_start(timer, on_timer, TICK_MS, 0);
+	run(w, false);
 	lives_arm(w);
 	worker_publish_verdicts(w);
 	up_wake(w);
+}
+
+void replays_run(struct worker *w)
+{
+	if (w->replays_fresh)
+		run(w, true);
+}
+
+void replays_end(struct worker *w, uint32_t slot)
+{
+	replay_pace_end(&w->replay_pace, slot);
+	replay_drop(&w->replay, slot);
 }
 
 static uint32_t rtt_us(const struct liveness *l)
@@ -83,12 +65,11 @@ static uint32_t rtt_us(const struct liveness *l)
 }
 
 /* As fast as it was acknowledged on the old path, queues included, if that was slower than the new one is. */
-static uint32_t share(const struct flow *f, const struct liveness *old, uint32_t bytes)
+static uint32_t longer_rtt_us(const struct flow *f, const struct liveness *old)
 {
-	uint32_t before_us = rtt_us(old), now_us = rtt_us(f->tmpl->live), most_us = before_us > now_us ? before_us : now_us;
-	uint32_t ticks = most_us ? most_us / (1000 * TICK_MS) + 1 : TICKS_UNKNOWN;
+	uint32_t before_us = rtt_us(old), now_us = rtt_us(f->tmpl->live);
 
-	return bytes / (ticks < TICKS_MAX ? ticks : TICKS_MAX) + 1;
+	return before_us > now_us ? before_us : now_us;
 }
 
 /*
@@ -108,23 +89,19 @@ static void tell(struct worker *w, struct flow *f)
 
 void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, bool lost)
 {
-	uint32_t slot = flow_table_index(&w->table, f), bytes;
+	uint32_t slot = flow_table_index(&w->table, f);
+	bool acked = f->server || f->hot->known & FLOW_KNOWS_ACK;
 
 	if (!w->batch.replay || !outbound_may_send(f))
 		return;
 	lost = lost || (old && liveness_silent(old, w->batch.now_us));
-	bytes = lost ? replay_begin(&w->replay, slot) : 0;
-	if (bytes) {
-		w->replay.flows[slot].share = share(f, old, bytes);
+	if (lost && replay_pace_begin(&w->replay_pace, slot, f->tmpl->live, longer_rtt_us(f, old), !acked, w->batch.now_us)) {
 		flow_count(&w->stats.replays, 1);
-		if (send_some(w, f, FIRST_BYTES) >= FIRST_BYTES)
-			queue(w, slot);
-		if (w->replay_first && !uv_is_active((uv_handle_t *)&w->replay_timer))
-			uv_timer_start(&w->replay_timer, on_timer, TICK_MS, 0);
+		w->replays_fresh = true;
 	} else {
 		tell(w, f);
+		out_flush(w, &w->batch);
 	}
-	out_flush(w, &w->batch);
 }
 
 void replays_publish(struct worker *w)

@@ -5,7 +5,7 @@
 #include "shila/base/ring.h"
 #include "shila/core/inbound.h"
 #include "shila/core/liveness_list.h"
-#include "shila/core/replay.h"
+#include "shila/core/replay_pace.h"
 #include "shila/core/send_batch.h"
 #include "shila/io/underlay.h"
 #include "shila/worker/worker.h"
@@ -87,8 +87,9 @@ struct worker {
 	bool running, loop_up, stopping;
 	bool carried; /* something, since busy polling looked */
 	struct replay replay;
+	struct replay_pace replay_pace;
 	uv_timer_t replay_timer;
-	uint32_t replay_first, replay_last; /* slots of flows that have more to be sent again, a queue; 0: none */
+	bool replays_fresh; /* flows were moved that have sent nothing again yet */
 	struct flow_table table;
 	struct inbound in;
 	struct underlay_rx rx;
@@ -148,6 +149,10 @@ void lives_arm(struct worker *w);
 /* replays.c */
 /* replays_begin() - The flow was moved. @old: record of the path that it left, or NULL; @lost: what was sent there may be, too */
 void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, bool lost);
+/* replays_run() - After a batch of orders: what flows that were moved may send at once. */
+void replays_run(struct worker *w);
+/* replays_end() - The flow is gone. */
+void replays_end(struct worker *w, uint32_t slot);
 void replays_publish(struct worker *w);
 
 /* carry_out.c */

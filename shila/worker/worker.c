@@ -206,6 +206,7 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	if (!err && cfg->replay_bytes) {
 		err = replay_init(&w->replay, cfg->max_flows, cfg->replay_flow_bytes, cfg->replay_bytes);
 		w->batch.replay = w->in.replay = &w->replay;
+		replay_pace_init(&w->replay_pace, &w->replay);
 	}
 	if (!err)
 		err = underlay_rx_init(&w->rx);
