@@ -18,6 +18,17 @@ void announcing_forget(struct ctl_flow *f)
 	f->announce_queued = false;
 }
 
+/*
+ * An ALIVE is believed once the path has answered, which takes three frames; a number that the other side has sent at once.
+ * The first time the worker has told it by itself.
+ */
+static void tell(struct ctl_flow *f)
+{
+	flow_send_alive(f);
+	if (f->tcp && !f->server && f->announce_left && f->announce_left < ANNOUNCE_TIMES)
+		worker_tell(f->control->workers[f->worker], f->slot);
+}
+
 static void on_announcer(uv_timer_t *t)
 {
 	struct control *c = t->data;
@@ -26,8 +37,9 @@ static void on_announcer(uv_timer_t *t)
 		struct ctl_flow *f = flow_of(c, c->announcing);
 
 		announcing_forget(f);
-		flow_send_alive(f);
+		tell(f);
 	}
+	control_kick(c);
 	if (c->announcing)
 		uv_timer_start(t, on_announcer, 1, 0);
 }
@@ -45,7 +57,7 @@ void announcing_alive(struct ctl_flow *f)
 	}
 	if (!c->announcing && c->announced < BURST) {
 		c->announced++;
-		flow_send_alive(f);
+		tell(f);
 		return;
 	}
 	FLOW_LIST_ADD(c->announcing, f, announce);

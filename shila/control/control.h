@@ -353,7 +353,8 @@ struct move_probe {
 	UT_hash_handle hh;
 	uint32_t id; /* key */
 	uint8_t epoch;
-	uint64_t sent_us;
+	uint64_t sent_us;  /* first, */
+	uint64_t asked_us; /* and last */
 	struct tmpl *tmpl; /* one reference */
 	struct ctl_flow *flow;
 };

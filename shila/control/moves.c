@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOVE_PROBE_US	 1000000 /* how long the answer to a PROBE of a move is waited for */
+#define MOVE_PROBE_US	 1000000 /* how long the answer to a PROBE of a move is waited for, */
+#define MOVE_AGAIN_US	 40000	 /* and how often it is sent meanwhile, if frames on the new path ask for it */
 #define MOVES_PER_KICK	 256 /* so that the workers empty their queues while many flows move */
 
 void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
@@ -235,23 +236,42 @@ static struct tmpl *followed_tmpl(struct ctl_flow *f, const struct arrival *a)
 	return control_reply_tmpl(f->control, a, a->udp.dst_port, mtu);
 }
 
-static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch, size_t asked_by)
+static void send_probe(struct control *c, struct ctl_flow *f)
 {
-	struct frame_probe p = { .id = c->next_probe + 1, .sent_us = control_now_us() };
-	struct move_probe *m = f->move;
+	const struct frame_probe p = { .id = f->move->id, .sent_us = f->move->sent_us };
 	uint8_t frame[64];
 	int len = frame_build_probe(frame, sizeof(frame), FRAME_PROBE, &p);
 
-	/* Datagrams come faster than the answer: one question at a time, or none is ever answered. */
-	if (len < 0 || (size_t)len > asked_by || (m && m->epoch == epoch && p.sent_us - m->sent_us < MOVE_PROBE_US)) {
+	if (len < 0)
+		return;
+	f->move->asked_us = control_now_us();
+	control_send_frame(c, f->worker, f->move->tmpl, f->slot, frame, (size_t)len);
+	c->n.probes_tx++;
+}
+
+static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, uint8_t epoch, size_t asked_by)
+{
+	struct move_probe *m = f->move;
+	uint64_t now_us = control_now_us();
+
+	if (asked_by < FRAME_PROBE_LEN) {
 		tmpl_put(t);
 		return;
 	}
-	c->next_probe = p.id;
+	/*
+	 * Datagrams come faster than the answer: one question at a time, or none is ever answered. But the same one again, since
+	 * it, or its answer, may be lost where thousands move.
+	 */
+	if (m && m->epoch == epoch && now_us - m->sent_us < MOVE_PROBE_US) {
+		if (now_us - m->asked_us >= MOVE_AGAIN_US && path_same_interfaces(m->tmpl->path, t->path))
+			send_probe(c, f);
+		tmpl_put(t);
+		return;
+	}
 	moves_forget_probe(f);
 	m = calloc(1, sizeof(*m));
 	if (m) {
-		*m = (struct move_probe){ .id = p.id, .epoch = epoch, .sent_us = p.sent_us, .tmpl = t, .flow = f };
+		*m = (struct move_probe){ .id = ++c->next_probe, .epoch = epoch, .sent_us = now_us, .tmpl = t, .flow = f };
 		HASH_ADD(hh, c->by_probe, id, sizeof(m->id), m);
 	}
 	if (!m || !m->hh.tbl) {
@@ -261,8 +281,7 @@ static void probe_move(struct control *c, struct ctl_flow *f, struct tmpl *t, ui
 		return; /* the next frame on the new path asks again */
 	}
 	f->move = m;
-	control_send_frame(c, f->worker, t, f->slot, frame, (size_t)len);
-	c->n.probes_tx++;
+	send_probe(c, f);
 }
 
 void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,

@@ -153,6 +153,10 @@ static void carry_out(struct worker *w, struct order *o)
 		if (f)
 			f->unheard = false;
 		return;
+	case ORDER_TELL:
+		if (f)
+			replays_tell(w, f);
+		return;
 	case ORDER_WRITE:
 		write_packet(w, o);
 		return;

@@ -26,6 +26,7 @@ static bool is_urgent(enum order_type type)
 	case ORDER_OPEN:
 	case ORDER_HEARD:
 		return false;
+	case ORDER_TELL:
 	case ORDER_WRITE:
 	case ORDER_RETRY:
 	case ORDER_ARRIVED:
@@ -88,6 +89,11 @@ int worker_asked_done(struct worker *w, uint32_t slot)
 int worker_heard(struct worker *w, uint32_t slot)
 {
 	return order_plain(w, ORDER_HEARD, slot);
+}
+
+int worker_tell(struct worker *w, uint32_t slot)
+{
+	return order_plain(w, ORDER_TELL, slot);
 }
 
 int worker_reset_local(struct worker *w, uint32_t slot)

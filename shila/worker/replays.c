@@ -87,6 +87,14 @@ static void tell(struct worker *w, struct flow *f)
 	up_look_at_flow(w, f);
 }
 
+void replays_tell(struct worker *w, struct flow *f)
+{
+	if (!w->batch.replay || !outbound_may_send(f))
+		return;
+	tell(w, f);
+	out_flush(w, &w->batch);
+}
+
 void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, bool lost)
 {
 	uint32_t slot = flow_table_index(&w->table, f);
@@ -99,8 +107,7 @@ void replays_begin(struct worker *w, struct flow *f, const struct liveness *old,
 		flow_count(&w->stats.replays, 1);
 		w->replays_fresh = true;
 	} else {
-		tell(w, f);
-		out_flush(w, &w->batch);
+		replays_tell(w, f);
 	}
 }
 

@@ -30,6 +30,7 @@ enum order_type {
 	ORDER_ASKED_DONE,
 	ORDER_OPEN,
 	ORDER_HEARD,
+	ORDER_TELL,
 	ORDER_WRITE,
 	ORDER_RETRY,
 	ORDER_ARRIVED,
@@ -149,6 +150,8 @@ void lives_arm(struct worker *w);
 /* replays.c */
 /* replays_begin() - The flow was moved. @old: record of the path that it left, or NULL; @lost: what was sent there may be, too */
 void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, bool lost);
+/* replays_tell() - The other side may not know yet that the flow was moved. */
+void replays_tell(struct worker *w, struct flow *f);
 /* replays_run() - After a batch of orders: what flows that were moved may send at once. */
 void replays_run(struct worker *w);
 /* replays_end() - The flow is gone. */

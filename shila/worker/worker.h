@@ -126,6 +126,7 @@ int worker_set_path(struct worker *w, uint32_t slot, struct tmpl *t, uint8_t epo
 int worker_asked_done(struct worker *w, uint32_t slot); /* a move that control refused */
 int worker_open_flow(struct worker *w, uint32_t slot, const struct flow_name *theirs); /* no longer slow */
 int worker_heard(struct worker *w, uint32_t slot); /* its client is real */
+int worker_tell(struct worker *w, uint32_t slot); /* its last bare ACK, if one is kept, is sent again: it was moved */
 int worker_write(struct worker *w, uint8_t tun, const struct vnet_hdr *vnet, const void *pkt, uint32_t len);
 /* worker_retry() - Treat a packet as if it had just been read from that TUN. */
 int worker_retry(struct worker *w, uint8_t tun, uint8_t side, const struct vnet_hdr *vnet,

@@ -141,6 +141,12 @@ int worker_heard(struct worker *w, uint32_t slot)
 	return 0;
 }
 
+int worker_tell(struct worker *w, uint32_t slot)
+{
+	MUST(slot && slot <= MAX_FLOWS && w->tmpl[slot]);
+	return 0;
+}
+
 int worker_write(struct worker *w, uint8_t tun, const struct vnet_hdr *vnet, const void *pkt, uint32_t len)
 {
 	struct ip_pkt ip;

@@ -116,6 +116,58 @@ static void test_connection(void)
 	json_decref(f);
 }
 
+static struct ctl_flow *open_flow(struct control *c)
+{
+	for (struct ctl_flow *f = flow_after(c, NULL); f; f = flow_after(c, f))
+		if (f->tcp && f->state == FLOW_OPEN)
+			return f;
+	return NULL;
+}
+
+/* The client moved its flow and tells it by ALIVEs, which the server believes once the new path has answered a PROBE. */
+static void test_probe_of_a_move(void)
+{
+	struct ctl_flow *client = open_flow(left.c), *server = open_flow(right.c);
+	struct frame_hdr h = { .type = FRAME_ALIVE };
+	struct arrival a = { .verdict = VERDICT_CONTROL };
+	struct frame_probe first, other;
+	uint8_t pkt[256] = { 0 };
+	uint64_t probes;
+	struct wr w;
+
+	CU_ASSERT_FATAL(client && server && client->tmpl->len + FRAME_PROBE_LEN <= (int)sizeof(pkt));
+	h.to = client->theirs;
+	h.epoch = client->epoch + 1;
+	w = wr_init(pkt + client->tmpl->len, FRAME_PROBE_LEN);
+	frame_build_hdr(&w, &h);
+	tmpl_write(client->tmpl, pkt, client->slot, 0, FRAME_PROBE_LEN, csum_add(0, pkt + client->tmpl->len, FRAME_PROBE_LEN));
+	a.bytes = pkt;
+	a.len = client->tmpl->len + FRAME_PROBE_LEN;
+	a.socket = server->worker;
+	a.peer = left.s.local;
+	CHECK("an ALIVE", !scion_parse(pkt, a.len, &a.pkt) && !scion_udp_parse(&a.pkt, &a.udp));
+
+	probes = right.c->n.probes_tx;
+	moves_follow(right.c, server, &a, &h, false);
+	CU_ASSERT_FATAL(server->move != NULL);
+	first = (struct frame_probe){ .id = server->move->id, .sent_us = server->move->sent_us };
+	CHECK("asked", right.c->n.probes_tx == probes + 1 && server->epoch != h.epoch);
+	moves_follow(right.c, server, &a, &h, false);
+	CHECK("not with each frame", right.c->n.probes_tx == probes + 1);
+	usleep(60000);
+	moves_follow(right.c, server, &a, &h, false);
+	CHECK("but again: it, or its answer, may be lost", right.c->n.probes_tx == probes + 2);
+	CHECK("the same question", server->move->id == first.id && server->move->sent_us == first.sent_us);
+	other = first;
+	other.sent_us++;
+	CHECK("another answer", !moves_probe_reply(right.c, server->peer, &other) && server->epoch != h.epoch);
+	CHECK("the answer to either", moves_probe_reply(right.c, server->peer, &first) && server->epoch == h.epoch);
+	CHECK("once", !moves_probe_reply(right.c, server->peer, &first) && !server->move);
+	client->epoch = h.epoch; /* as if it had really moved */
+	flow_set_tmpl(client, tmpl_get(client->tmpl));
+	run_ms(20);
+}
+
 static void test_surplus_join(void)
 {
 	static const uint8_t join[] = { 0x1e, 12, 0x10, 2, 0x4a, 0x7e, 0xf1, 0xfd, 1, 2, 3, 4 };
@@ -192,6 +244,7 @@ static void test_stop(void)
 const struct unit_test unit_tests[] = {
 	{ "two ends find each other", test_up },
 	{ "a connection", test_connection },
+	{ "the path of a move is probed until it answers", test_probe_of_a_move },
 	{ "a surplus join", test_surplus_join },
 	{ "refusals", test_refusals },
 	{ "stop", test_stop },
