@@ -345,6 +345,7 @@ struct peer_path *conn_other_path(const struct ctl_flow *f, enum other_path whic
 	CONN_FOREACH(f->control, f->conn, o)
 		if (num_used < PATH_CHOICE_MAX_K && o != f && o->path && o->path->state != PATH_STATE_DOWN)
 			used[num_used++] = o->path->path;
+	path_choice_level(cand, kept);
 	i = path_choice_one(cand, kept, used, num_used, &params, true);
 	return i < 0 ? NULL : pps[i];
 }

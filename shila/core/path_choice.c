@@ -134,6 +134,23 @@ int path_choice_one(const struct path_candidate *c, size_t n, const struct path 
 	return found;
 }
 
+#define LEVEL_US 5000u
+
+void path_choice_level(struct path_candidate *c, size_t n)
+{
+	uint32_t best_us = PATH_LATENCY_UNKNOWN, until_us;
+
+	for (size_t i = 0; i < n; i++)
+		if (c[i].latency_us < best_us)
+			best_us = c[i].latency_us;
+	if (best_us == PATH_LATENCY_UNKNOWN)
+		return;
+	until_us = best_us + (best_us / 4 > LEVEL_US ? best_us / 4 : LEVEL_US);
+	for (size_t i = 0; i < n; i++)
+		if (c[i].latency_us <= until_us)
+			c[i].latency_us = best_us;
+}
+
 /* ---- in words ---- */
 
 /* say() - Append to a text that may be full already. */

@@ -61,6 +61,12 @@ int path_choice_plan(const struct path_candidate *c, size_t n, const struct path
 int path_choice_one(const struct path_candidate *c, size_t n, const struct path *const *used,
 		    size_t num_used, const struct path_choice_params *p, bool may_share);
 
+/**
+ * path_choice_level() - For flows that leave a path, many at once: candidates that are little slower than the fastest, by a quarter or
+ * by 5 ms, count as just as good, so that who uses them decides. What is measured differs by more than that while queues move.
+ */
+void path_choice_level(struct path_candidate *c, size_t n);
+
 /* Path policy: an access control list in SCION's notation ("+ 1-64512#0", "- 1-64513#2", "+"). */
 struct path_policy;
 

@@ -423,6 +423,40 @@ static void test_spread(void)
 	net_free();
 }
 
+/* 84 flows leave one after the other: they do not crowd on the one path that was the fastest a moment ago. */
+static void test_spread_of_many_that_leave(void)
+{
+	struct path_choice_params p = { .k = 1, .share = 1, .metric = PATH_BY_LATENCY };
+	static const uint32_t latency_us[] = { 20000, 23000, 24900, 26000, PATH_LATENCY_UNKNOWN };
+	struct path_candidate c[5];
+
+	for (unsigned int i = 0; i < 5; i++)
+		net_add_links((uint16_t[]){ 1, 2 }, (uint16_t[]){ 1 + i }, 1, latency_us[i]);
+	for (unsigned int flow = 0; flow < 84; flow++) {
+		int i;
+
+		memcpy(c, net.c, sizeof(c));
+		path_choice_level(c, 5);
+		i = path_choice_one(c, 5, NULL, 0, &p, true);
+		CU_ASSERT_FATAL(i >= 0);
+		net.c[i].in_use++;
+	}
+	CHECK("evenly over those that are about as fast",
+	      net.c[0].in_use == 28 && net.c[1].in_use == 28 && net.c[2].in_use == 28 && !net.c[3].in_use && !net.c[4].in_use);
+	net.c[0].latency_us = 1000;
+	net.c[1].latency_us = 6000;
+	net.c[2].latency_us = 6001;
+	memcpy(c, net.c, sizeof(c));
+	path_choice_level(c, 5);
+	CHECK("5 ms at least", c[0].latency_us == 1000 && c[1].latency_us == 1000 && c[2].latency_us == 6001);
+	for (unsigned int i = 0; i < 5; i++)
+		c[i].latency_us = PATH_LATENCY_UNKNOWN;
+	path_choice_level(c, 5);
+	path_choice_level(c, 0);
+	CHECK("unknown stays unknown", c[0].latency_us == PATH_LATENCY_UNKNOWN);
+	net_free();
+}
+
 static void test_order_does_not_matter(void)
 {
 	struct path_choice_params p = { .k = 4, .share = 1, .metric = PATH_BY_LATENCY };
@@ -554,6 +588,7 @@ const struct unit_test unit_tests[] = {
 	{ "topologies", test_topologies },
 	{ "many candidates", test_many_candidates },
 	{ "spread", test_spread },
+	{ "many that leave a path spread", test_spread_of_many_that_leave },
 	{ "the order of candidates", test_order_does_not_matter },
 	{ "effort", test_effort },
 	{ 0 },
