@@ -675,6 +675,7 @@ bool flows_replay(const struct control *c);
 int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the worker if installed */
 /* flow_move_tmpl() - The same, of another path. @lost: what was sent on the old one of late may not have arrived. */
 int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, bool lost);
+int flow_path_back(struct ctl_flow *f); /* its path was dead: what it sent meanwhile is sent again */
 /* A template for frames of the flow: over @path, from @socket, to @peer_port. */
 struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port);
 /* What a client's packets over its path have in their info fields, by which a renewal is noticed. */
@@ -832,6 +833,7 @@ void moves_path_died(struct peer_path *pp);
 void moves_stranded(struct control *c); /* once more those that are still on a dead path */
 void moves_path_renewed(struct control *c, struct peer_path *pp);
 void moves_path_up(struct peer_path *pp);
+void moves_path_back(struct peer_path *pp); /* for the flows that stayed on it */
 void moves_set_renewed(struct control *c, const struct path_set *s); /* flows of servers */
 void moves_follow(struct control *c, struct ctl_flow *f, const struct arrival *a, const struct frame_hdr *h,
 		  bool syn); /* @syn: DATA with a SYN, whose ack nobody checked */

@@ -366,6 +366,11 @@ int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, bool lost)
 	return set_tmpl(f, t, lost ? PATH_LOST : PATH_MOVED);
 }
 
+int flow_path_back(struct ctl_flow *f)
+{
+	return set_tmpl(f, tmpl_get(f->tmpl), PATH_BACK);
+}
+
 static void linger(struct ctl_flow *f)
 {
 	leave_lingering(f);

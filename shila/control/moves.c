@@ -140,6 +140,21 @@ void moves_path_up(struct peer_path *pp)
 					move(f, pp);
 }
 
+/* They had no other path, and the time-out of their TCP may have grown to a minute. */
+void moves_path_back(struct peer_path *pp)
+{
+	struct control *c = pp->peer->control;
+	struct ctl_flow *f, *next;
+	unsigned int n = 0;
+
+	if (!flows_replay(c))
+		return;
+	FLOW_LIST_FOREACH(c, pp->on, f, next, on)
+		if (f->tcp && f->tmpl && f->installed && !f->parked && f->state >= FLOW_OPEN && !flow_path_back(f) &&
+		    ++n % MOVES_PER_KICK == 0)
+			control_kick(c);
+}
+
 /* ---- client: the same path with fresh bytes ---- */
 
 void moves_path_renewed(struct control *c, struct peer_path *pp)

@@ -138,6 +138,7 @@ static void set_state(struct peer_path *pp, enum path_state state)
 		if (old == PATH_STATE_DOWN) {
 			log_info("path %s to %s is up again", fp, pp->peer->text);
 			pp->sent = pp->answered = 0; /* the outage says nothing about how lossy it is now */
+			moves_path_back(pp);
 		}
 		if (old == PATH_STATE_DOWN || left || has_stranded(pp->peer))
 			came_up(pp);

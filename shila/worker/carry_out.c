@@ -62,7 +62,7 @@ static void set_path(struct worker *w, struct flow *f, struct tmpl *t, uint8_t e
 	f->epoch = epoch;
 	f->asked = false;
 	if (change != PATH_RENEWED && old)
-		replays_begin(w, f, old->live, change == PATH_LOST);
+		replays_begin(w, f, old->live, change);
 	up_give_back(w, old);
 }
 

@@ -95,18 +95,18 @@ void replays_tell(struct worker *w, struct flow *f)
 	out_flush(w, &w->batch);
 }
 
-void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, bool lost)
+void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, enum path_change change)
 {
 	uint32_t slot = flow_table_index(&w->table, f);
-	bool acked = f->server || f->hot->known & FLOW_KNOWS_ACK;
+	bool acked = f->server || f->hot->known & FLOW_KNOWS_ACK, lost;
 
 	if (!w->batch.replay || !outbound_may_send(f))
 		return;
-	lost = lost || (old && liveness_silent(old, w->batch.now_us));
+	lost = change != PATH_MOVED || (old && liveness_silent(old, w->batch.now_us));
 	if (lost && replay_pace_begin(&w->replay_pace, slot, f->tmpl->live, longer_rtt_us(f, old), !acked, w->batch.now_us)) {
 		flow_count(&w->stats.replays, 1);
 		w->replays_fresh = true;
-	} else {
+	} else if (change != PATH_BACK) {
 		replays_tell(w, f);
 	}
 }

@@ -148,8 +148,8 @@ enum verdict in_write(void *ctx, uint8_t tun, struct iovec *iov, int n);
 void lives_arm(struct worker *w);
 
 /* replays.c */
-/* replays_begin() - The flow was moved. @old: record of the path that it left, or NULL; @lost: what was sent there may be, too */
-void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, bool lost);
+/* replays_begin() - The flow was moved. @old: record of the path that it left, or NULL */
+void replays_begin(struct worker *w, struct flow *f, const struct liveness *old, enum path_change change);
 /* replays_tell() - The other side may not know yet that the flow was moved. */
 void replays_tell(struct worker *w, struct flow *f);
 /* replays_run() - After a batch of orders: what flows that were moved may send at once. */

@@ -119,6 +119,7 @@ enum path_change {
 	PATH_RENEWED, /* the same path, or none was used before */
 	PATH_MOVED,   /* another path; what was sent on the old one is sent again if the worker finds that it was silent */
 	PATH_LOST,    /* the same, and what was sent on the old one of late may be lost */
+	PATH_BACK,    /* the same path, which was dead and is alive again; what was sent meanwhile is lost */
 };
 
 /* worker_set_path() - Takes @t on success; NULL: no path. */

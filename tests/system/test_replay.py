@@ -91,6 +91,22 @@ class On(Cases, SystemTest):
         self.check("get", 6)
         self.assertGreaterEqual(self.h1.counter("replayed_acks"), acks + HOLES)
 
+    def test_after_an_outage(self):
+        """No path for long: TCP would wait for seconds when one is back, after an outage of a minute for a minute."""
+        client = self.h1.spawn_traffic("put", self.h2.address(4), 8000, 4 * BYTES, mptcp=False)
+        wait_for(lambda: self.flow() and self.flow()[2] > BYTES // 8, 20, "data")
+        for link in range(1, LINKS + 1):
+            self.cut(link)
+        time.sleep(7.5)  # TCP has repeated after about 6.4 s, and would again after 12.8 s
+        _, link, before = self.flow()
+        self.cut(link, "none")
+        wait_for(lambda: any(p["state"] == "up" for p in self.h1.rpc("paths")), 5, "a path is back")
+        wait_for(lambda: self.flow()[2] > before + BYTES // 8, 1.5, "data again")
+        for link in range(1, LINKS + 1):
+            self.cut(link, "none")
+        answer = traffic_answer(client.finish(60))
+        self.assertTrue(answer["ok"], answer)
+
     def test_not_when_a_flow_goes_back(self):
         """Three subflows: one shares a path while its own is dead, and leaves it, which lives, when that is repaired."""
         client = self.h1.spawn_traffic("puts", self.h2.address(4), 8000, 60)
