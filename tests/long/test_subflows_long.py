@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Subflows that are ended in every way, daemons that are restarted in every way: 30 times each (or SUBFLOW_TIMES), as
-distributions."""
+distributions. Then hundreds of lost subflows of one connection, so that the numbers that the kernel has for addresses
+run out; and thousands at once, while the daemon stands still."""
 
+import itertools
+import json
 import os
+import random
 import signal
 import sys
 import time
@@ -14,7 +18,9 @@ from subflows import *
 
 REPETITIONS = int(os.environ.get("SUBFLOW_TIMES", 30))
 CONNECTIONS = 20
-GAPS = os.path.join(BUILD, "tests", "gaps")
+MANY, GAPS = (os.path.join(BUILD, "tests", name) for name in ("many", "gaps"))
+LOSSES = 300  # more than there are numbers
+THOUSANDS = 2000
 
 
 def percentile(values, percent):
@@ -223,6 +229,74 @@ class Restarted(SystemTest):
                 found.append(self.restart(lambda h: h.detach(), hosts))
                 self.disconnect()
             self.report(f"{where}, upgraded", found)
+
+
+class OneConnection(SubflowTest):
+    def test_lost_again_and_again(self):
+        self.connect(4, seconds=3600)
+        took, seed = [], random.randrange(1 << 30)
+        rng = random.Random(seed)
+        print(f"seed {seed}", file=sys.stderr)
+        restarts = itertools.cycle([(self.h1, self.h1.kill), (self.h2, self.h2.kill), (self.h1, self.h1.detach),
+                                    (self.h2, self.h2.detach)])
+        for i in range(LOSSES):
+            if i % 60 == 59:
+                host, end = next(restarts)
+                end()
+                host.start()
+                self.back(None, "after a restart")
+                time.sleep(0.5)
+            time.sleep(0.6)
+            port, host = rng.choice(sorted(self.sockets())), rng.choice((self.h1, self.h2))
+            began = time.monotonic()
+            self.kill(host, port)
+            took.append(self.back(port, f"loss {i}", began))
+        show("of one connection", [row("`ss -K` at either end", took)])
+        self.check()
+
+
+class Thousands(SystemTest):
+    NEEDS_PLAIN_BUILD = True
+
+    def sockets(self, host, ingress=False):
+        ns, which = (host.ns_ingress, "sport") if ingress else (host.ns_egress, "dport")
+        out = run(["ip", "netns", "exec", ns, "ss", "-Htn", "state", "established", which, "= :8000"]).stdout
+        return len(out.splitlines())
+
+    def test_events_lost(self):
+        """All subflows but the main flows end while the daemon is stopped: neither their events nor their RSTs have room."""
+        pair = self.use(Pair(topology="parallel", links=LINKS, routers="emulated", log_level="info", config=OWN))
+        h1, h2 = pair.h1, pair.h2
+        go = os.path.join(temporary(), "go")
+        server = h2.spawn([MANY, "server", 8000, "--bytes", 1000, "--greet", "--go", go], ingress=True)
+        h2.wait_listening(8000)
+        client = h1.spawn([MANY, "client", h2.address(4), 8000, "--connections", THOUSANDS, "--rate", 500, "--bytes", 1000,
+                           "--greet", "--deadline-s", 120])
+
+        def seen():
+            return self.sockets(h1) == LINKS * THOUSANDS == self.sockets(h2, True)
+        wait_for(seen, 60, "all subflows", every=0.5)
+        time.sleep(1)
+        interfaces = h1.rpc("status")["egress"][0]["interfaces"]
+        h1.send_signal(signal.SIGSTOP)
+        try:
+            for i in interfaces[1:]:
+                run(["ip", "netns", "exec", h1.ns_egress, "ss", "-K", "-tn", "src", i["addresses"][0]], seconds=60)
+            self.assertEqual(self.sockets(h1), THOUSANDS)
+        finally:
+            h1.send_signal(signal.SIGCONT)
+        began = time.monotonic()
+        wait_for(seen, 60, "all again", every=0.5)
+        print(f"{(LINKS - 1) * THOUSANDS} subflows again after {time.monotonic() - began:.1f} s, {h1.counter('subflows_created')} were "
+              f"ordered in all, {h1.counter('drop.limit_held')} SYNs found no room, "
+              f"{h1.counter('subflow_events_missed')} times events were lost", file=sys.stderr)
+        self.assertGreater(h1.counter("subflow_events_missed"), 0)
+        with open(go, "w", encoding="utf-8"):
+            pass
+        output = client.finish(120, code=None)
+        answer = json.loads(output[output.index("{"):])
+        self.assertTrue(answer["ok"], answer)
+        server.terminate()
 
 
 if __name__ == "__main__":

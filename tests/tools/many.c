@@ -10,7 +10,7 @@
  * bytes that follow from the client's port. The client checks them, sends each back, the server checks them too and closes; the
  * client then closes. Both sides give --bytes the same value. The server runs until SIGTERM; the client
  * until all its connections are done. Each ends with one line of JSON.
- * --greet (both): the client sends a byte first, at once, and the server speaks when it is there.
+ * --greet (both): the client sends a byte first, at once, and the server speaks when it is there, too.
  * --plain: TCP; else MPTCP. --rate: connections begun in a second, 0: no limit.
  * --ports MIN-MAX: the client binds these ports one after another, for more connections than the
  * kernel has ephemeral ports.
@@ -176,6 +176,13 @@ static bool is_mptcp(int fd)
 
 /* ---- server ---- */
 
+static void wait_to_speak(struct connection *c)
+{
+	c->next = NULL;
+	*waiting_end = c;
+	waiting_end = &c->next;
+}
+
 static void on_accept(int listener)
 {
 	struct sockaddr_storage from;
@@ -193,8 +200,7 @@ static void on_accept(int listener)
 			watch(c, EPOLL_CTL_ADD, EPOLLIN);
 			continue;
 		}
-		*waiting_end = c;
-		waiting_end = &c->next;
+		wait_to_speak(c);
 		len = sizeof(from);
 	}
 	if (errno != EAGAIN && errno != ECONNABORTED)
@@ -214,6 +220,11 @@ static void server_step(struct connection *c)
 		}
 		if (!c->greeted)
 			return;
+		if (opt.go || opt.wait_ms) {
+			watch(c, EPOLL_CTL_DEL, 0);
+			wait_to_speak(c);
+			return;
+		}
 	}
 	if (transmit(c, opt.bytes) < 0)
 		return;
@@ -244,8 +255,7 @@ static void speak(void)
 		if (!c->put) {
 			/* Seen on MPTCP: EAGAIN right after accept(), and no EPOLLOUT ever. */
 			c->since_ms = now - opt.wait_ms + RETRY_MS;
-			*waiting_end = c;
-			waiting_end = &c->next;
+			wait_to_speak(c);
 			continue;
 		}
 		watch(c, EPOLL_CTL_ADD, EPOLLIN);
