@@ -9,6 +9,7 @@
 #define EXPECT_MS	 2000 /* how long an ordered SYN may take from the kernel to us */
 #define NOT_CONNECTED	 3    /* tries: the event may come a moment before the kernel takes subflows */
 #define NOT_CONNECTED_MS 100
+#define HELD_MS		 50   /* and up to twice that more: how long SYNs that are held may take to become fewer */
 #define PORT_FIRST	 32768
 #define PORT_COUNT	 28000
 #define PORT_TRIES	 16
@@ -151,18 +152,21 @@ static const struct ctl_flow *any_flow(const struct control *c, const struct con
 	return flow_of(c, n->flows);
 }
 
-static bool may_create(struct control *c)
+/* 0: one more may be created now. Thousands that were lost at once leave room for the SYNs of programs. */
+static uint64_t must_wait_ms(struct control *c)
 {
-	uint64_t second = control_now_ms(c) / 1000;
+	uint64_t now = control_now_ms(c), second = now / 1000;
 
+	if (c->held > c->cfg->limits.held_syns / 2)
+		return HELD_MS + control_random() % (2 * HELD_MS);
 	if (c->subflows.second != second) {
 		c->subflows.second = second;
 		c->subflows.in_second = 0;
 	}
-	return c->subflows.in_second++ < c->cfg->limits.subflows_per_second;
+	return c->subflows.in_second++ < c->cfg->limits.subflows_per_second ? 0 : 1000 - now % 1000;
 }
 
-/* Return: 0; -EAGAIN: soon; -ENOTCONN, -ESRCH, ...: @m says what follows from that. */
+/* Return: 0; -EAGAIN: later, as @m says; -ENOTCONN, -ESRCH, ...: @m says what follows from that. */
 static int create(struct managed *m, struct peer_path *pp)
 {
 	struct control *c = m->control;
@@ -172,10 +176,12 @@ static int create(struct managed *m, struct peer_path *pp)
 	};
 	const struct control_tun *tun;
 	struct ctl_flow *f = NULL;
+	uint64_t now = control_now_ms(c);
 	uint8_t index = 0;
 	int err = -EADDRINUSE;
 
-	if (!may_create(c))
+	m->plan.not_before_ms = now + must_wait_ms(c);
+	if (m->plan.not_before_ms > now)
 		return -EAGAIN;
 	tun = pick_tun(m, key.remote.len, &index, &key.local);
 	if (!tun)
@@ -213,7 +219,6 @@ void subflow_create(struct managed *m, struct peer_path *pp)
 		m->not_connected = 0;
 		return;
 	case -EAGAIN:
-		m->plan.not_before_ms = now + 1000 - now % 1000;
 		return;
 	case -ENOTCONN: /* not yet, which an event will tell; or no longer */
 		m->over = ++m->not_connected >= NOT_CONNECTED;
