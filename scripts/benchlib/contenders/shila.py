@@ -21,19 +21,22 @@ LIMITS = {
 
 
 class Daemons:
-    """A shilad on each of two hosts: an egress with one TUN, another with two whose subflows may share a path."""
+    """A shilad on each of two hosts: an egress with one TUN, another with the kernel's path manager, and one with two TUNs
+    and the kernel's, which makes two subflows on one path; ours does not."""
 
     def __init__(self, bed, hosts, config=None):
         first, second = hosts
-        self.second_egress = {}
+        self.egress = {}
         self.pair = {}
         for host, other in ((first, second), (second, first)):
             n = int(host[1:])
             d = Shilad(bed.lab, host, interfaces=1, start=False, log_level="info", peers=[other])
-            self.second_egress[host] = f"{d.ns_egress}2"
-            d.config["egress"] = [d.config["egress"],
-                                  {"namespace": self.second_egress[host], "interfaces": 2,
-                                   "addresses": [f"10.8.{n}.0/24", f"fd00:8:{n}::/64"]}]
+            d.config["egress"] = [d.config["egress"]]
+            self.egress[host] = {}
+            for subflows in (1, 2):
+                name = self.egress[host][subflows] = f"{d.ns_egress}{subflows + 1}"
+                d.config["egress"].append({"namespace": name, "interfaces": subflows, "path_manager": "kernel",
+                                           "addresses": [f"10.{7 + subflows}.{n}.0/24", f"fd00:{7 + subflows}:{n}::/64"]})
             for route in d.config["routes"]:
                 route["paths"] = {"share": 2}
             d.config["limits"] = dict(LIMITS)
@@ -115,15 +118,27 @@ class ShilaMptcp(Shila):
     base = "mptcp"
 
 
-class ShilaTwoSubflows(Shila):
+class OtherEgress(Shila):
+    def client_command(self, argv):
+        d = self.daemons
+        return d.client.cli("run", "--egress", d.egress[self.hosts[0]][self.subflows], "--", *argv)
+
+
+class ShilaTwoSubflows(OtherEgress):
     name = "shila-2sf"
     what = "MPTCP through shila, two subflows on one path (share: 2)"
+    measurements = ("throughput", "connects")
     cases = ("up", "down")
     base = "mptcp"
+    subflows = 2
 
-    def client_command(self, argv):
-        d = self.daemons.client
-        return d.cli("run", "--egress", self.daemons.second_egress[self.hosts[0]], "--", *argv)
+
+class ShilaKernelsManager(OtherEgress):
+    name = "shila-mptcp-kpm"
+    what = "as shila-mptcp, with the kernel's path manager"
+    measurements = ("connects",)
+    base = "shila-mptcp"
+    subflows = 1
 
 
 class ShilaOneWorker(Shila):
@@ -157,4 +172,4 @@ class ShilaPolling(Shila):
                                                                 {"workers": 1, "busy_poll_us": POLL_US}))
 
 
-CONTENDERS = [ShilaTcp, ShilaMptcp, ShilaTwoSubflows, ShilaOneWorker, ShilaPolling]
+CONTENDERS = [ShilaTcp, ShilaMptcp, ShilaTwoSubflows, ShilaKernelsManager, ShilaOneWorker, ShilaPolling]
