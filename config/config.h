@@ -23,7 +23,7 @@
 #define CONFIG_MAX_WORKERS    8
 #define CONFIG_NAME_LEN	      64
 
-/* Who decides about the subflows of connections; auto: the kernel. */
+/* Who decides about the subflows of connections; auto: we do, in namespaces that we made. */
 enum config_path_manager { PATH_MANAGER_AUTO, PATH_MANAGER_OWN, PATH_MANAGER_KERNEL };
 
 struct config_egress {

@@ -17,7 +17,7 @@ static void check_host_mode(const struct node *section, const char *name, struct
 static bool only_kernels(const struct config *cfg)
 {
 	for (size_t i = 0; i < cfg->num_egress; i++)
-		if (cfg->egress[i].path_manager == PATH_MANAGER_OWN)
+		if (cfg->egress[i].path_manager != PATH_MANAGER_KERNEL)
 			return false;
 	return cfg->num_egress > 0;
 }

@@ -54,7 +54,7 @@ static void choose_path_manager(struct devices *d, const struct netns *ns, uint8
 	struct mptcp_pm *pm = &d->pm[side];
 	int old, err;
 
-	if (who == PATH_MANAGER_OWN) {
+	if (who == PATH_MANAGER_OWN || (who == PATH_MANAGER_AUTO && ns->made)) {
 		old = netns_enter(ns);
 		err = old < 0 ? old : mptcp_pm_open(pm);
 		if (old >= 0)

@@ -117,7 +117,7 @@ class Restarted(SystemTest):
 
     @classmethod
     def setUpClass(cls):
-        cls.pair = cls.keep(Pair(topology="parallel", links=LINKS, routers="emulated", log_level="info", config=OWN))
+        cls.pair = cls.keep(Pair(topology="parallel", links=LINKS, routers="emulated", log_level="info"))
         cls.h1, cls.h2 = cls.pair.h1, cls.pair.h2
 
     @classmethod
@@ -265,7 +265,7 @@ class Thousands(SystemTest):
 
     def test_events_lost(self):
         """All subflows but the main flows end while the daemon is stopped: neither their events nor their RSTs have room."""
-        pair = self.use(Pair(topology="parallel", links=LINKS, routers="emulated", log_level="info", config=OWN))
+        pair = self.use(Pair(topology="parallel", links=LINKS, routers="emulated", log_level="info"))
         h1, h2 = pair.h1, pair.h2
         go = os.path.join(temporary(), "go")
         server = h2.spawn([MANY, "server", 8000, "--bytes", 1000, "--greet", "--go", go], ingress=True)

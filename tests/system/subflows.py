@@ -11,7 +11,6 @@ from harness import *  # noqa: F403
 LINKS = 3
 BACKUP = "10.90.2.1/32"  # a destination whose subflows are for backup
 BACK_S = 1.0
-OWN = {"egress": {"path_manager": "own"}}
 
 # RSTs from the other side's address for the main flow, out of nowhere: in the namespace of one side, over its loopback
 # device. The main flow is not bound to a device. They need the sequence number that this side expects next, which is
@@ -54,7 +53,7 @@ class SubflowTest(SystemTest):
     @classmethod
     def setUpClass(cls):
         cls.pair = cls.keep(Pair(topology="parallel", links=LINKS, interfaces=5, apps=(4, 6), routers="emulated",
-                                 more=["--emulated-links", "--rate", "10mbit"], config=OWN))
+                                 more=["--emulated-links", "--rate", "10mbit"]))
         cls.h1, cls.h2 = cls.pair.h1, cls.pair.h2
         cls.h1.stop()
         cls.h1.config["routes"].append({"to": BACKUP, "via": [cls.pair.lab.scion_address("h2")], "backup": True})
