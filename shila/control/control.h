@@ -673,8 +673,7 @@ bool flow_write_packet(struct ctl_flow *f, const uint8_t *bytes, size_t len);
 /* flows_replay() - Whether there are any whose trains are kept until they are acknowledged. */
 bool flows_replay(const struct control *c);
 int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t); /* takes @t; tells the worker if installed */
-/* flow_move_tmpl() - The same, of another path. @lost: what was sent on the old one of late may not have arrived. */
-int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, bool lost);
+int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, enum path_change change); /* the same, of another path */
 int flow_path_back(struct ctl_flow *f); /* its path was dead: what it sent meanwhile is sent again */
 /* A template for frames of the flow: over @path, from @socket, to @peer_port. */
 struct tmpl *flow_tmpl(const struct ctl_flow *f, struct path *path, unsigned int socket, uint16_t peer_port);

@@ -361,9 +361,9 @@ int flow_set_tmpl(struct ctl_flow *f, struct tmpl *t)
 	return set_tmpl(f, t, PATH_RENEWED);
 }
 
-int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, bool lost)
+int flow_move_tmpl(struct ctl_flow *f, struct tmpl *t, enum path_change change)
 {
-	return set_tmpl(f, t, lost ? PATH_LOST : PATH_MOVED);
+	return set_tmpl(f, t, change);
 }
 
 int flow_path_back(struct ctl_flow *f)

@@ -49,7 +49,7 @@ static void move(struct ctl_flow *f, struct peer_path *pp)
 	if (!t)
 		return;
 	f->epoch++;
-	if (flow_move_tmpl(f, t, is_dead(f->path)) < 0) {
+	if (flow_move_tmpl(f, t, is_dead(f->path) ? PATH_LOST : PATH_MOVED) < 0) {
 		f->epoch--;
 		if (f->path)
 			f->path->move_again = true;
@@ -216,7 +216,7 @@ static void adopt(struct ctl_flow *f, struct tmpl *t, uint8_t epoch)
 	char text[256];
 
 	f->epoch = epoch;
-	if ((moved ? flow_move_tmpl(f, t, false) : flow_set_tmpl(f, t)) < 0) {
+	if ((moved ? flow_move_tmpl(f, t, PATH_FOLLOWED) : flow_set_tmpl(f, t)) < 0) {
 		f->epoch = before; /* the worker asks again */
 		return;
 	}

@@ -154,7 +154,7 @@ void liveness_forget(struct liveness *l);
 uint64_t liveness_timeout_us(const struct liveness *l); /* when a number is late; 0: not known yet */
 uint32_t liveness_interval_us(const struct liveness *l);
 /**
- * liveness_silent() - Whether what was sent on the path of late may be lost, for who leaves it for another reason than the verdict:
+ * liveness_silent() - Whether what was sent on the path of late may be lost, for who only follows the peer that leaves it:
  * something is in flight, and for two intervals nothing came back. For the worker.
  */
 bool liveness_silent(const struct liveness *l, uint64_t now_us);

@@ -102,7 +102,7 @@ void replays_begin(struct worker *w, struct flow *f, const struct liveness *old,
 
 	if (!w->batch.replay || !outbound_may_send(f))
 		return;
-	lost = change != PATH_MOVED || (old && liveness_silent(old, w->batch.now_us));
+	lost = change == PATH_FOLLOWED ? old && liveness_silent(old, w->batch.now_us) : change != PATH_MOVED;
 	if (lost && replay_pace_begin(&w->replay_pace, slot, f->tmpl->live, longer_rtt_us(f, old), !acked, w->batch.now_us)) {
 		flow_count(&w->stats.replays, 1);
 		w->replays_fresh = true;

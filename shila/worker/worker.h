@@ -117,8 +117,9 @@ int worker_remove(struct worker *w, uint32_t slot); /* the slot may be installed
 /* Why a flow gets another template. */
 enum path_change {
 	PATH_RENEWED, /* the same path, or none was used before */
-	PATH_MOVED,   /* another path; what was sent on the old one is sent again if the worker finds that it was silent */
-	PATH_LOST,    /* the same, and what was sent on the old one of late may be lost */
+	PATH_MOVED,   /* another path, though the old one lives */
+	PATH_FOLLOWED, /* another path, by the peer; what was sent on the old one is sent again if the worker finds that it was silent */
+	PATH_LOST,    /* another path, since what was sent on the old one of late may be lost */
 	PATH_BACK,    /* the same path, which was dead and is alive again; what was sent meanwhile is lost */
 };
 

@@ -129,7 +129,11 @@ class Restart(Cases):
         self.h1.wait_paths(LINKS)
 
     def test_control_service(self):
-        """Running connections and known paths do not need it."""
+        """Running connections and known paths do not need it.
+
+        A network without BFD: routers that get no CPU for 0.3 s would call a link down, and its flows would rightly leave.
+        """
+        self.lab = self.use(Lab(topology="parallel", links=LINKS, rate="20mbit", bfd=False))
         self.daemons()
         client = self.h1.spawn_traffic("get", self.h2.address(4), 8000, BYTES)
         self.under_way(client)
