@@ -48,6 +48,14 @@ static struct netns *get_namespace(struct devices *d, const char *name, struct s
 	return *err < 0 ? NULL : ns;
 }
 
+static bool wants_backups(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->num_routes; i++)
+		if (cfg->routes[i].backup)
+			return true;
+	return false;
+}
+
 /* Before any program makes a socket there. Where the kernel leaves that to nobody else, it does it itself. */
 static void choose_path_manager(struct devices *d, const struct netns *ns, uint8_t side, enum config_path_manager who)
 {
@@ -233,6 +241,9 @@ static int add_egress(struct devices *d, const struct config *cfg, size_t e, str
 	if (!ns)
 		return err;
 	choose_path_manager(d, ns, (uint8_t)(e + 1), eg->path_manager);
+	if (!d->pm[e + 1].commands && wants_backups(cfg))
+		log_warn("namespace '%s': the kernel manages subflows there, so routes.backup has no effect "
+			 "(egress.path_manager: own)", ns->name);
 	for (uint32_t i = 0; i < eg->interfaces; i++) {
 		struct netns_tun t = {
 			.mtu_bytes = mtu_bytes,

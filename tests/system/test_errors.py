@@ -128,6 +128,19 @@ class Start(SystemTest):
         h = self.daemon()
         self.fails(h, "CONFIG_MPTCP", self.after(h, "mount -t tmpfs none /proc/sys/net/mptcp"))
 
+    def test_backup_where_the_kernel_manages_subflows(self):
+        """As it does in a namespace that was there before."""
+        h = self.daemon()
+        h.config["routes"][0]["backup"] = True
+        h.write_config()
+        run(["ip", "netns", "add", h.ns_egress])
+        try:
+            h.start()
+            self.assertRegex(h.log(), "warn .*routes.backup has no effect.*egress.path_manager: own")
+            h.close()
+        finally:
+            run(["ip", "netns", "del", h.ns_egress])
+
     def test_mptcp_switched_off(self):
         """In a namespace that was there before: it is not ours to change."""
         h = self.daemon()
