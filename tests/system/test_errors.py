@@ -137,7 +137,9 @@ class Start(SystemTest):
         try:
             h.start()
             self.assertRegex(h.log(), "warn .*routes.backup has no effect.*egress.path_manager: own")
-            h.close()
+            h.send_signal(signal.SIGINT)
+            self.assertEqual(h.process.wait(10), 0)
+            h.process = None
         finally:
             run(["ip", "netns", "del", h.ns_egress])
 
