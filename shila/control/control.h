@@ -50,6 +50,7 @@
 #include "shila/core/flow_state.h"
 #include "shila/core/path_choice.h"
 #include "shila/core/path_damp.h"
+#include "shila/core/path_state.h"
 #include "shila/core/pool.h"
 #include "shila/core/subflow_plan.h"
 #include "shila/core/witness.h"
@@ -89,8 +90,6 @@ struct held_packet {
 	uint8_t bytes[];
 };
 
-enum path_state { PATH_STATE_UNKNOWN, PATH_STATE_UP, PATH_STATE_SUSPECT, PATH_STATE_DOWN };
-
 /* One path to one peer: a path may be alive and its peer dead, so state is kept per pair. */
 struct peer_path {
 	struct peer_path *next;
@@ -107,10 +106,7 @@ struct peer_path {
 	uint32_t srtt_us, var_us; /* 0: never measured */
 	uint32_t flows;
 	uint32_t sent, answered;  /* probes, for the loss ratio; halved now and then */
-	unsigned int misses;	  /* in a row */
-	unsigned int excused;	  /* in a row: missed, but data came on it */
-	unsigned int good;	  /* answers in a row since it was down, */
-	uint64_t good_us;	  /* the first one */
+	struct path_probes probes;
 	struct path_damp damp;
 	uint32_t probe_id;	  /* outstanding, 0: none */
 	uint64_t probe_sent_us;
@@ -923,7 +919,6 @@ void probing_now(struct control *c, struct peer *p);
 void probing_look(struct control *c, struct peer *p);
 void probing_wake(struct control *c); /* something is to be done soon: flows came to a path, orders wait */
 void peer_path_free(struct peer_path *pp);
-const char *path_state_str(enum path_state s);
 
 void probing_suspect(struct control *c, struct peer_path *pp); /* the path does not answer, perhaps: it is probed soon */
 /* probing_send() - A PROBE whose answer is not waited for here. Return: its id, 0: it was not sent. */

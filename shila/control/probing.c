@@ -17,21 +17,10 @@
 #define PROBE_QUIET_US	   30000000 /* a peer without flows */
 #define PROBE_DOWN_US	   200000
 #define PROBE_TIMEOUT_MIN_US 100000
-#define PROBE_TIMEOUT_MAX_US 2000000
 #define PROBE_TIMEOUT_UNKNOWN_US 500000
-#define PROBE_MISSES	   3	  /* in a row: down */
-#define PROBE_EXCUSED	   10	  /* in a row, unanswered while data came */
-#define PROBE_GOOD	   3	  /* answers in a row: up again */
 #define PROBE_BURST	   64	  /* probes of one tick */
 #define REGROUP_US	   400000
 #define WINDOW		   256	  /* probes that the loss ratio looks back on */
-
-const char *path_state_str(enum path_state s)
-{
-	static const char *const names[] = { "unknown", "up", "suspect", "down" };
-
-	return names[s];
-}
 
 void peer_path_free(struct peer_path *pp)
 {
@@ -145,13 +134,14 @@ static void set_state(struct peer_path *pp, enum path_state state)
 	}
 }
 
+static void happened(struct peer_path *pp, enum path_event event)
+{
+	set_state(pp, path_state_next(pp->state, event));
+}
+
 static uint64_t timeout_us(const struct peer_path *pp)
 {
-	uint64_t us = pp->srtt_us + 4ull * pp->var_us;
-
-	if (!pp->srtt_us)
-		return PROBE_TIMEOUT_UNKNOWN_US;
-	return us < PROBE_TIMEOUT_MIN_US ? PROBE_TIMEOUT_MIN_US : us > PROBE_TIMEOUT_MAX_US ? PROBE_TIMEOUT_MAX_US : us;
+	return path_rtt_late_us(pp->srtt_us, pp->var_us, PROBE_TIMEOUT_MIN_US, PATH_RTT_MOST_US, PROBE_TIMEOUT_UNKNOWN_US);
 }
 
 /* DATA that came on the path since the probe was sent is as good as an answer. */
@@ -180,7 +170,7 @@ static bool heard_since(struct control *c, const struct peer_path *pp, uint64_t 
  */
 static void remember_late(struct peer_path *pp)
 {
-	if (control_now_us() - pp->late_sent_us <= PROBE_TIMEOUT_MAX_US)
+	if (control_now_us() - pp->late_sent_us <= PATH_RTT_MOST_US)
 		return;
 	pp->late_id = pp->probe_id;
 	pp->late_sent_us = pp->probe_sent_us;
@@ -188,56 +178,37 @@ static void remember_late(struct peer_path *pp)
 
 static void missed(struct control *c, struct peer_path *pp)
 {
+	enum path_event event;
+
 	remember_late(pp);
 	pp->probe_id = 0;
 	c->probes_out -= !!c->probes_out;
-	pp->good = 0;
-	/* What came proves one direction only: it excuses some probes that were lost, not all of them. */
-	if (pp->excused < PROBE_EXCUSED && heard_since(c, pp, pp->probe_sent_us)) {
-		pp->excused++;
-		pp->misses = 0;
+	if (!path_probes_missed(&pp->probes, heard_since(c, pp, pp->probe_sent_us), &event))
 		return;
-	}
-	pp->misses++;
 	if (pp->state == PATH_STATE_DOWN && pp->move_again) {
 		pp->move_again = false;
 		moves_path_died(pp);
-	} else if (pp->misses >= PROBE_MISSES)
-		set_state(pp, PATH_STATE_DOWN);
-	else if (pp->state == PATH_STATE_UP)
-		set_state(pp, PATH_STATE_SUSPECT);
+	}
+	happened(pp, event);
 	if (pp->state == PATH_STATE_SUSPECT)
 		pp->next_probe_us = 0; /* at once */
 }
 
 static void learn_rtt(struct peer_path *pp, uint64_t rtt_us)
 {
-	uint32_t rtt = rtt_us < UINT32_MAX ? (uint32_t)rtt_us : UINT32_MAX;
-
-	/* RFC 6298; but not the time for which this process was stopped, which would be the time-out from then on */
-	if (rtt_us > PROBE_TIMEOUT_MAX_US) {
+	/* The time for which this process was stopped would be the time-out from then on. */
+	if (rtt_us > PATH_RTT_MOST_US)
 		log_debug("a PROBE was answered after %llu ms: not taken for the RTT", (unsigned long long)rtt_us / 1000);
-	} else if (!pp->srtt_us) {
-		pp->srtt_us = rtt;
-		pp->var_us = rtt / 2;
-	} else {
-		uint32_t diff = rtt > pp->srtt_us ? rtt - pp->srtt_us : pp->srtt_us - rtt;
-
-		pp->var_us = (3 * pp->var_us + diff) / 4;
-		pp->srtt_us = (uint32_t)((7ull * pp->srtt_us + rtt) / 8);
-	}
+	else
+		path_rtt_learn(&pp->srtt_us, &pp->var_us, (uint32_t)rtt_us);
 	pp->answered++;
 }
 
 static void answered(struct peer_path *pp, uint64_t rtt_us)
 {
 	learn_rtt(pp, rtt_us);
-	pp->misses = pp->excused = 0;
 	pp->heard_us = control_now_us();
-	if (!pp->good++)
-		pp->good_us = pp->heard_us;
-	if (pp->state != PATH_STATE_DOWN || (pp->good >= PROBE_GOOD && path_damp_good(&pp->damp, pp->good_us, pp->heard_us)))
-		set_state(pp, PATH_STATE_UP);
+	happened(pp, path_probes_answered(&pp->probes, &pp->damp, pp->heard_us));
 	if (pp->peer->outage && pp->state == PATH_STATE_UP)
 		came_up(pp); /* it was never down, but the peer was away */
 }
@@ -285,7 +256,7 @@ static void send_probe(struct control *c, struct peer_path *pp, uint64_t now_us)
 static uint64_t interval_us(const struct peer_path *pp)
 {
 	if (pp->state == PATH_STATE_DOWN)
-		return pp->peer->flows || pp->good ? PROBE_DOWN_US : PROBE_IDLE_US;
+		return pp->peer->flows || pp->probes.good ? PROBE_DOWN_US : PROBE_IDLE_US;
 	if (!pp->peer->flows)
 		return pp->state == PATH_STATE_UP ? PROBE_QUIET_US : PROBE_IDLE_US;
 	if (!pp->flows && !pp->left)
@@ -448,7 +419,7 @@ void probing_refused(struct control *c, struct peer_path *pp, const struct frame
 		return;
 	/* Who has seen it is on the path, and could as well have dropped it. Links that were up and are down stay so for a while. */
 	if (link && pp->state != PATH_STATE_UNKNOWN)
-		pp->misses = PROBE_MISSES - 1;
+		path_probes_refused(&pp->probes);
 	missed(c, pp);
 }
 
@@ -464,8 +435,7 @@ void probing_suspect(struct control *c, struct peer_path *pp)
 
 void probing_leave(struct control *c, struct peer_path *pp)
 {
-	if (pp->state == PATH_STATE_UP)
-		set_state(pp, PATH_STATE_SUSPECT);
+	happened(pp, PATH_EV_LEFT);
 	pp->left = true;
 	moves_path_left(pp);
 	probing_suspect(c, pp);
@@ -474,20 +444,20 @@ void probing_leave(struct control *c, struct peer_path *pp)
 void probing_lives(struct peer_path *pp)
 {
 	if (pp->left)
-		set_state(pp, PATH_STATE_UP);
+		happened(pp, PATH_EV_LIVES);
 }
 
 void probing_dead(struct control *c, struct peer_path *pp)
 {
-	pp->good = 0;
-	set_state(pp, PATH_STATE_DOWN);
+	pp->probes.good = 0;
+	happened(pp, PATH_EV_DEAD);
 	pp->tried = true;
 	probing_wake(c);
 }
 
 bool probing_damped(const struct peer_path *pp)
 {
-	return pp->state == PATH_STATE_DOWN && pp->good >= PROBE_GOOD;
+	return pp->state == PATH_STATE_DOWN && pp->probes.good >= PATH_PROBES_GOOD;
 }
 
 /* ---- receiving ---- */

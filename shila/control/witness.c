@@ -9,14 +9,11 @@
 #include "shila/wire/traceroute.h"
 
 #define ASKED_PER_SECOND 200 /* routers, all together */
+#define LATE_US		 100000 /* an answer, at least */
 
 static uint32_t late_us(const struct peer_path *pp)
 {
-	uint64_t us = pp->srtt_us + 4ull * pp->var_us;
-
-	if (!pp->srtt_us)
-		return WITNESS_LATEST_US / 2;
-	return (uint32_t)(us < 100000 ? 100000 : min_u64(us, WITNESS_LATEST_US));
+	return path_rtt_late_us(pp->srtt_us, pp->var_us, LATE_US, WITNESS_LATEST_US, WITNESS_LATEST_US / 2);
 }
 
 static enum witness_word says(const struct peer_path *pp)
@@ -24,7 +21,7 @@ static enum witness_word says(const struct peer_path *pp)
 	enum witness_word word = witness_says(&pp->witness, late_us(pp), control_now_us());
 
 	/* The peer answers, here or elsewhere: then this path loses much, or it is about to be up. */
-	if (pp->good || (word == WITNESS_PATH_WORKS && pp->peer->heard_us >= pp->witness.doubt_us))
+	if (pp->probes.good || (word == WITNESS_PATH_WORKS && pp->peer->heard_us >= pp->witness.doubt_us))
 		return WITNESS_NOTHING;
 	return word;
 }

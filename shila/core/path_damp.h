@@ -15,7 +15,7 @@
  * for. Half of that is forgotten every PATH_DAMP_FORGET_US.
  */
 
-#define PATH_DAMP_SOON_US  750000   /* up for less: it flaps */
+#define PATH_DAMP_SOON_US  1000000  /* up for less: it flaps */
 #define PATH_DAMP_CALM_US  10000000 /* up for as long: all is forgiven */
 #define PATH_DAMP_FIRST_US 1000000
 #define PATH_DAMP_MOST_US  30000000
