@@ -104,7 +104,7 @@ class Run:
         self.emulated = routers == "emulated"
         self.pair = Pair(topology="diamond", links=2, rate="20mbit", routers=routers,
                          more=["--emulated-links", "--delay", "5ms", "--seed", str(self.seed % (1 << 32))],
-                         config={"limits": {"linger_s": 5}, "egress": {"path_manager": "own"}})
+                         config={"limits": {"linger_s": 5}})
         self.h1, self.h2 = self.pair.h1, self.pair.h2
         self.hosts = {"h1": self.h1, "h2": self.h2}
         for link, props in self.plan.base.items():
