@@ -30,6 +30,7 @@
 	X(FRAME_UNKNOWN_FLOW, "drop.frame_unknown_flow", "a frame for a flow that does not exist") \
 	X(FRAME_WRONG_SOURCE, "drop.frame_wrong_source", "a frame for a flow of another peer")     \
 	X(FRAME_STATE, "drop.frame_state", "a frame that the flow's state does not expect")        \
+	X(REPEATED, "drop.repeated", "TCP data that was acknowledged before, more of it than a flow may repeat")   \
 	X(SOCKET_FULL, "drop.socket_full", "a packet for which the receive buffer of an underlay socket had no room") \
 	X(SEND_AGAIN, "drop.send_again", "the underlay socket's buffer was full")                  \
 	X(SEND_NO_BUFFERS, "drop.send_no_buffers", "the kernel had no buffer to send on the underlay") \

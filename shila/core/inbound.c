@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shila/core/inbound.h"
 
+#include "shila/base/reserve.h"
 #include "shila/core/inner.h"
 #include "shila/core/spare.h"
 #include "shila/wire/checksum.h"
@@ -20,8 +21,12 @@ int inbound_init(struct inbound *in)
 {
 	/* Pages are there once a part lies in them. */
 	in->parts = calloc(INBOUND_FRAG_SLOTS, INBOUND_FRAG_BYTES);
-	if (!in->parts)
+	in->num_repeats = in->table->num_slots;
+	in->repeats = reserve_new(in->num_repeats * sizeof(*in->repeats));
+	if (!in->parts || !in->repeats) {
+		inbound_fini(in);
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < INBOUND_FRAG_SLOTS; i++)
 		in->frags[i].bytes = in->parts + i * INBOUND_FRAG_BYTES;
 	return 0;
@@ -30,7 +35,9 @@ int inbound_init(struct inbound *in)
 void inbound_fini(struct inbound *in)
 {
 	free(in->parts);
+	reserve_free(in->repeats, in->num_repeats * sizeof(*in->repeats));
 	in->parts = NULL;
+	in->repeats = NULL;
 }
 
 /* ---- merging ---- */
@@ -208,10 +215,15 @@ static void merge(struct inbound *in, struct flow *f, const struct thin_tcp *thi
 
 /* ---- frames ---- */
 
-static bool from_peer(const struct scion_pkt *pkt, const struct scion_udp *udp, const struct tmpl *t)
+static inline __attribute__((always_inline)) bool from_host(const struct scion_pkt *pkt, const struct tmpl *t)
 {
 	return pkt->src_ia.v == t->peer.ia.v && pkt->src_len == t->peer.host.len &&
-	       host_eq(pkt->src_host, t->peer.host.b, pkt->src_len) && udp->src_port == t->peer_port;
+	       host_eq(pkt->src_host, t->peer.host.b, pkt->src_len);
+}
+
+static bool from_peer(const struct scion_pkt *pkt, const struct scion_udp *udp, const struct tmpl *t)
+{
+	return from_host(pkt, t) && udp->src_port == t->peer_port;
 }
 
 /* A path that the client renewed shows in its info fields: timestamp and SegID. */
@@ -238,6 +250,13 @@ static void heard(struct flow *f)
 		return;
 	f->saw |= FLOW_SAW_HEARD;
 	f->unheard = false;
+}
+
+/* Nothing of bulk data comes here. */
+static __attribute__((noinline)) bool too_often(struct inbound *in, const struct flow *f, uint32_t end, uint32_t ack, uint8_t flags,
+						uint64_t now_ms)
+{
+	return repeats_known(f->hot, end, ack, flags) && !repeats_take(&in->repeats[FLOW_ID_INDEX(f->mine.id)], now_ms);
 }
 
 static enum verdict take_data(struct inbound *in, struct flow *f, const struct scion_pkt *pkt,
@@ -269,8 +288,10 @@ static enum verdict take_data(struct inbound *in, struct flow *f, const struct s
 		if (newer && sent && recent && (f->server || h->epoch != f->epoch) && may_ask(f, now_ms))
 			v = VERDICT_CONTROL; /* which gets a copy; the segment itself goes on */
 	}
-	if (!(hot->known & FLOW_KNOWS_IN) || (int32_t)(end - hot->in_next) > 0)
+	if (!(hot->known & FLOW_KNOWS_IN) || end - hot->in_next - 1 < REPEATS_FAR)
 		hot->in_next = end;
+	else if (sent && len && v == VERDICT_PASS && too_often(in, f, end, thin.ack, thin.flags, now_ms))
+		return VERDICT_REPEATED;
 	hot->known |= FLOW_KNOWS_IN;
 	if (sent && (!(hot->known & FLOW_KNOWS_ACK) || (int32_t)(thin.ack - hot->in_ack) > 0)) {
 		hot->in_ack = thin.ack;
@@ -459,14 +480,30 @@ static enum verdict take_datagram(struct inbound *in, struct flow *f, const stru
 	return v == VERDICT_PASS && tell ? VERDICT_CONTROL : v;
 }
 
-/* @udp: NULL for SCMP */
-static enum verdict for_control(struct inbound *in, const struct scion_pkt *pkt, const struct scion_udp *udp, uint64_t now_ms)
+/*
+ * SCMP and the daily bread of no flow: control decides. What it would refuse because of its sender need not wake it. Out of line and
+ * without pointers to what its callers have in registers. @frame: NULL for SCMP
+ */
+static __attribute__((noinline)) enum verdict for_control(struct inbound *in, const struct flow *f, const struct scion_pkt *pkt,
+							  const uint8_t *frame, size_t len, uint64_t now_ms)
 {
+	struct frame_unknown u;
 	enum verdict v;
 
+	if (f) /* who knows a name, passes */
+		return f->tmpl && !from_host(pkt, f->tmpl) ? VERDICT_FRAME_WRONG_SOURCE : VERDICT_CONTROL;
+	if (frame && (frame[0] & 0xf) == FRAME_UNKNOWN) {
+		struct rd r = rd_init(frame + FRAME_HDR_LEN, len - FRAME_HDR_LEN);
+
+		f = frame_parse_unknown(&r, &u) < 0 ? NULL : flow_table_get(in->table, u.scion_flow_id);
+		if (f && f->tmpl && !from_host(pkt, f->tmpl)) {
+			in->who = ADMIT_STRANGER; /* it is not answered */
+			return VERDICT_FRAME_UNKNOWN_FLOW;
+		}
+	}
 	if (!in->admit)
 		return VERDICT_CONTROL;
-	v = udp ? admit_frame(in->admit, pkt, udp->data, udp->len, now_ms) : admit_scmp(in->admit, now_ms);
+	v = frame ? admit_frame(in->admit, pkt, frame, len, now_ms) : admit_scmp(in->admit, now_ms);
 	return v == VERDICT_PASS ? VERDICT_CONTROL : v;
 }
 
@@ -485,7 +522,7 @@ static enum verdict take_frame(struct inbound *in, const struct scion_pkt *pkt,
 	if (f && (f->mine.id != h.to.id || f->mine.tag != h.to.tag))
 		f = NULL;
 	if (h.type != FRAME_DATA && h.type != FRAME_DATAGRAM && h.type != FRAME_ALIVE)
-		return f ? VERDICT_CONTROL : for_control(in, pkt, udp, now_ms); /* who knows a name, passes */
+		return for_control(in, f, pkt, udp->data, udp->len, now_ms);
 	if (!f) {
 		in->who = in->admit ? admit_who(in->admit->set, pkt) : ADMIT_PEER;
 		return VERDICT_FRAME_UNKNOWN_FLOW;
@@ -531,7 +568,7 @@ enum verdict inbound_packet(struct inbound *in, uint8_t *p, size_t len, uint32_t
 	    !host_eq(pkt.dst_host, in->local.host.b, pkt.dst_len))
 		return VERDICT_SCION_NOT_US;
 	if (pkt.l4_proto == SCION_L4_SCMP)
-		return for_control(in, &pkt, NULL, now_ms);
+		return for_control(in, NULL, &pkt, NULL, 0, now_ms);
 	if (pkt.l4_proto != SCION_L4_UDP)
 		return VERDICT_SCION_L4;
 	err = scion_udp_parse(&pkt, &udp);

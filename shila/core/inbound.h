@@ -7,6 +7,7 @@
 #include "shila/base/verdict.h"
 #include "shila/core/datagram_runs.h"
 #include "shila/core/flow.h"
+#include "shila/core/repeats.h"
 #include "shila/core/replay.h"
 
 #include <sys/uio.h>
@@ -66,10 +67,12 @@ struct inbound {
 	unsigned int num_frags; /* slots in use */
 	uint32_t frag_seq;
 	uint8_t *parts;
+	struct repeats *repeats; /* by slot of the table */
+	uint32_t num_repeats;
 	uint8_t copy[65536]; /* of a datagram that control gets too, to be changed */
 };
 
-/* inbound_init() - Room for packets in two parts; the rest of @in is set by the caller. 0 or -ENOMEM. */
+/* inbound_init() - Room for packets in two parts; the rest of @in, and its table, is there before. 0 or -ENOMEM. */
 int inbound_init(struct inbound *in);
 void inbound_fini(struct inbound *in);
 

@@ -197,12 +197,12 @@ int worker_new(const struct worker_config *cfg, struct worker **out)
 	w->trains = malloc(TRAINS_BYTES);
 	w->pieces = malloc(PIECES_BYTES);
 	err = w->trains && w->pieces ? 0 : -ENOMEM;
-	if (!err)
-		err = inbound_init(&w->in);
 	if (!err && cfg->peers)
 		err = admit_init(&w->admit, cfg->peers, &cfg->rates);
 	if (!err)
 		err = flow_table_init(&w->table, cfg->max_flows, cfg->hash_seed);
+	if (!err)
+		err = inbound_init(&w->in);
 	if (!err && cfg->replay_bytes) {
 		err = replay_init(&w->replay, cfg->max_flows, cfg->replay_flow_bytes, cfg->replay_bytes);
 		w->batch.replay = w->in.replay = &w->replay;

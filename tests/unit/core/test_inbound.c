@@ -437,6 +437,30 @@ static void test_wrong_source(void)
 		tmpl_put(tcp.c->tmpl);
 		end_free(evil);
 	}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		static const uint8_t about[] = { FRAME_CLOSE, FRAME_ACCEPT, FRAME_REJECT };
+		bool same = i < 2; /* control sends from other ports */
+		struct frame_unknown u = { .addressed = tcp.s->theirs, .scion_flow_id = 7 };
+		uint8_t frame[64];
+		int n = frame_build_unknown(frame, sizeof(frame), &u);
+
+		evil = end_new(cases[i].addr, cases[i].port);
+		tcp.c->tmpl = make_tmpl(evil, srv, 4, 1472);
+		for (size_t k = 0; k < sizeof(about); k++) {
+			len = frame_packet(pkt, tcp.c, about[k], 0, data, 8);
+			CHECK("what names a flow", change(pkt, len, 0, 0) == (same ? VERDICT_CONTROL : VERDICT_FRAME_WRONG_SOURCE));
+		}
+		len = scion_packet(pkt, tcp.c->tmpl, 0, frame, (size_t)n);
+		srv->in.who = ADMIT_PEER;
+		CHECK("UNKNOWN", change(pkt, len, 0, 0) == (same ? VERDICT_CONTROL : VERDICT_FRAME_UNKNOWN_FLOW));
+		CHECK("is not answered by UNKNOWN", srv->in.who == (same ? ADMIT_PEER : ADMIT_STRANGER));
+		u.scion_flow_id = 99;
+		n = frame_build_unknown(frame, sizeof(frame), &u);
+		len = scion_packet(pkt, tcp.c->tmpl, 0, frame, (size_t)n);
+		CHECK("UNKNOWN of a flow that is not here", change(pkt, len, 0, 0) == VERDICT_CONTROL);
+		tmpl_put(tcp.c->tmpl);
+		end_free(evil);
+	}
 	/* To another port of ours. */
 	srv->port = 31003;
 	tcp.c->tmpl = make_tmpl(cli, srv, 4, 1472);
