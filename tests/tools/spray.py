@@ -14,11 +14,9 @@ import time
 MAX_RATE, MAX_SECONDS = 100000, 120
 
 
-def main(address, path, rate, seconds):
-    rate, seconds = min(int(rate), MAX_RATE), min(float(seconds), MAX_SECONDS)
-    with open(path, encoding="ascii") as f:
-        packets = [((address, int(port)), bytes.fromhex(data)) for port, data in map(str.split, f)]
-    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+def spray(s, packets, rate, seconds):
+    """packets: [((address, port), bytes)]. How many were sent."""
+    rate, seconds = min(rate, MAX_RATE), min(seconds, MAX_SECONDS)
     sent, began = 0, time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         due = int(now * rate)
@@ -32,7 +30,13 @@ def main(address, path, rate, seconds):
                 pass
         sent = max(sent, due)
         time.sleep(0.002)
-    print(sent)
+    return sent
+
+
+def main(address, path, rate, seconds):
+    with open(path, encoding="ascii") as f:
+        packets = [((address, int(port)), bytes.fromhex(data)) for port, data in map(str.split, f)]
+    print(spray(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM), packets, int(rate), float(seconds)))
 
 
 if __name__ == "__main__":
