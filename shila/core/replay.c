@@ -237,6 +237,11 @@ uint32_t replay_oldest_end(const struct replay *r, uint32_t slot)
 	return train_at(r, r->flows[slot].oldest)->end;
 }
 
+uint32_t replay_newest_end(const struct replay *r, uint32_t slot)
+{
+	return train_at(r, r->flows[slot].newest)->end;
+}
+
 const struct replay_ack *replay_ack(const struct replay *r, uint32_t slot)
 {
 	return r->acks[slot].opts_len_1 ? &r->acks[slot] : NULL;

@@ -41,6 +41,8 @@ struct replay_flow {
 	uint32_t before, after; /* in the queue that it is in */
 	uint32_t oldest_end;	/* replay_oldest_end() when that train was sent again first */
 	uint32_t last;		/* @until of all that is to be sent again */
+	uint32_t fresh_end;	/* replay_newest_end() when it was looked at last */
+	uint32_t yields;	/* bytes that are sent for the first time meanwhile and count */
 	uint32_t wait_us;
 	uint64_t look_us;
 	uint8_t place, path, tried;
@@ -112,6 +114,8 @@ const struct replay_train *replay_next(struct replay *r, uint32_t slot);
 
 /* replay_oldest_end() - Sequence number behind the oldest train; of a flow that has any. */
 uint32_t replay_oldest_end(const struct replay *r, uint32_t slot);
+
+uint32_t replay_newest_end(const struct replay *r, uint32_t slot); /* the same of the newest one */
 
 /* replay_ack() - What replay_keep_ack() got last; NULL: nothing. */
 const struct replay_ack *replay_ack(const struct replay *r, uint32_t slot);

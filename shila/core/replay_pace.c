@@ -96,7 +96,8 @@ bool replay_pace_begin(struct replay_pace *p, uint32_t slot, const void *key, ui
 	bytes = replay_begin(p->replay, slot);
 	if (!bytes)
 		return false;
-	f->last = f->until;
+	f->last = f->fresh_end = f->until;
+	f->yields = (uint32_t)bytes;
 	f->oldest_end = replay_oldest_end(p->replay, slot);
 	f->first_only = first_only;
 	f->tried = 0;
@@ -130,6 +131,27 @@ static void wait_for_ack(struct replay_pace *p, uint32_t slot, uint64_t now_us)
 		p->look_us = f->look_us;
 }
 
+/*
+ * An ACK that comes with the move lets TCP send as much as it covers, at once, and both together are more than the path takes. But
+ * not more than is sent again is waited for.
+ */
+static void yield(struct replay_pace *p, struct replay_pace_path *x, uint32_t slot)
+{
+	struct replay_flow *f = &p->replay->flows[slot];
+	uint32_t end, fresh;
+
+	if (!f->oldest)
+		return;
+	end = replay_newest_end(p->replay, slot);
+	fresh = end - f->fresh_end;
+	if ((int32_t)fresh <= 0)
+		return;
+	f->fresh_end = end;
+	fresh = fresh < f->yields ? fresh : f->yields;
+	f->yields -= fresh;
+	x->credit -= fresh;
+}
+
 /* Return: bytes that were sent. */
 static uint64_t run_queue(struct replay_pace *p, unsigned int place, uint64_t now_us, uint64_t most, replay_pace_send *send, void *ctx)
 {
@@ -138,8 +160,13 @@ static uint64_t run_queue(struct replay_pace *p, unsigned int place, uint64_t no
 	uint64_t bytes = 0;
 	uint32_t slot;
 
-	while ((slot = q->first) && x->credit > 0 && bytes < most) {
-		const struct replay_train *t = replay_next(p->replay, slot);
+	while ((slot = q->first) && bytes < most) {
+		const struct replay_train *t;
+
+		yield(p, x, slot);
+		if (x->credit <= 0)
+			break;
+		t = replay_next(p->replay, slot);
 
 		replay_pace_end(p, slot);
 		if (!t) {

@@ -239,6 +239,31 @@ static void test_first_only(void)
 }
 
 /* More paths than there are budgets, flows that move, end, are acknowledged: no queue is ever wrong, and all comes to an end. */
+/* An ACK that came with the move: TCP sends new trains while its old ones go again. */
+static void test_yields(void)
+{
+	struct train t = { .pkt = packet, .len = TRAIN };
+	uint64_t began_us;
+
+	begin();
+	keep(1, 20, TRAIN);
+	began_us = now_us;
+	CHECK("begins", replay_pace_begin(&pace, 1, &path_a, 98000, false, now_us));
+	due_us = now_us;
+	for (unsigned int i = 21; i <= 40; i++) { /* as much again, within 50 ms */
+		replay_keep(&r, 1, &t, i * TRAIN);
+		pass(2500);
+	}
+	CHECK("the oldest ones at once", bytes_between(began_us, began_us + 2500) >= REPLAY_PACE_BURST_BYTES - TRAIN);
+	CHECK("hardly more while new ones are sent", bytes_between(began_us, now_us) <= REPLAY_PACE_BURST_BYTES + TRAIN);
+	for (unsigned int i = 41; i <= 100; i++) {
+		replay_keep(&r, 1, &t, i * TRAIN);
+		pass(2500);
+	}
+	CHECK("but it is not waited for longer than that", bytes_between(began_us, now_us) == 20 * TRAIN);
+	end();
+}
+
 static void test_random(void)
 {
 	static int keys[2 * REPLAY_PACE_PATHS];
@@ -290,6 +315,7 @@ const struct unit_test unit_tests[] = {
 	{ "paths apart, flows that end or move on", test_paths_apart },
 	{ "the oldest once more", test_once_more },
 	{ "nothing before the handshake", test_first_only },
+	{ "new data first", test_yields },
 	{ "random steps", test_random },
 	{ NULL, NULL },
 };
