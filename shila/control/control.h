@@ -48,6 +48,7 @@
 #include "shila/control/events.h"
 #include "shila/core/admit.h"
 #include "shila/core/flow_state.h"
+#include "shila/core/path_beat.h"
 #include "shila/core/path_choice.h"
 #include "shila/core/path_damp.h"
 #include "shila/core/path_state.h"
@@ -113,6 +114,8 @@ struct peer_path {
 	uint32_t late_id;	  /* one that was given up, and may yet be answered; 0: none */
 	uint64_t late_sent_us;
 	uint64_t next_probe_us;
+	struct path_beat beat;	     /* of its flows: other paths are asked for them, */
+	struct path_beat_asked asked; /* and it for others */
 	uint64_t heard_us;	  /* last answer or frame on it */
 	uint32_t on;		  /* flows that use it; there are `flows` of them */
 	bool move_again;	  /* a worker was too busy to take the move of a flow */
@@ -397,7 +400,7 @@ struct control_counters {
 	uint64_t hellos_tx, hellos_rx, probes_tx, probes_rx, probe_replies_rx;
 	uint64_t liveness_bytes; /* wire bytes of ALIVE, PROBE and PROBE-REPLY sent here; workers have theirs */
 	uint64_t closes_tx, closes_rx, unknowns_tx, unknowns_rx;
-	uint64_t moves, renewals, followed, scmp_rx, scmp_hints, suspects, trials, left, false_alarms;
+	uint64_t moves, renewals, followed, scmp_rx, scmp_hints, suspects, trials, left, false_alarms, beats;
 	uint64_t traceroutes_tx, traceroute_replies_rx;
 	uint64_t clock_jumps;
 	uint64_t parked, woken;
@@ -562,6 +565,11 @@ static inline uint64_t control_now_us(void)
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 /* ---- records.c ---- */
@@ -927,6 +935,11 @@ void probing_leave(struct control *c, struct peer_path *pp); /* it is silent whi
 void probing_lives(struct peer_path *pp); /* it answers after all */
 void probing_dead(struct control *c, struct peer_path *pp); /* nothing comes back over it, as others know */
 bool probing_damped(const struct peer_path *pp); /* it answers, but has to do so for longer */
+
+/* ---- beats.c ---- */
+/* beats_look() - Other paths are asked beforehand, for the flows on this one. Return: when to look again; UINT64_MAX: not at all. */
+uint64_t beats_look(struct control *c, struct peer_path *pp, uint64_t now_us);
+bool beats_reply(struct peer *p, const struct frame_probe *reply); /* false: it was not asked for that */
 
 /* ---- trials.c ---- */
 void trials_start(struct control *c);

@@ -319,6 +319,7 @@ static void tick_path(struct control *c, struct peer_path *pp, uint64_t now_us, 
 	}
 	if (pp->state != PATH_STATE_UP || pp->witness.wanted)
 		witness_look(c, pp, now_us);
+	arm_before(c, beats_look(c, pp, now_us));
 }
 
 static void on_tick(uv_timer_t *t)
@@ -518,7 +519,7 @@ void probing_reply(struct control *c, const struct arrival *a, struct rd *r)
 			peer_hello(c, p);
 		return;
 	}
-	if (trials_reply(c, p, &reply) || moves_probe_reply(c, p, &reply))
+	if (beats_reply(p, &reply) || trials_reply(c, p, &reply) || moves_probe_reply(c, p, &reply))
 		return;
 	for (struct peer_path *pp = p->paths; pp; pp = pp->next) {
 		if (pp->late_id != reply.id || pp->late_sent_us != reply.sent_us || c->contact_backlog)

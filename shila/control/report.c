@@ -482,6 +482,7 @@ static json_t *counters_json(struct control *c)
 	COUNT("trials", c->n.trials);
 	COUNT("left", c->n.left);
 	COUNT("false_alarms", c->n.false_alarms);
+	COUNT("probes_beforehand", c->n.beats);
 	COUNT("tun_read_calls", reads);
 	COUNT("tun_write_calls", writes);
 	COUNT("underlay_send_calls", sends);

@@ -68,7 +68,7 @@ static void hear_frames(struct trial *tr)
 		const struct peer_path *pp = tr->t.tried[i].path;
 
 		if (pp)
-			path_trial_frames(&tr->t.tried[i], living_answered_us(tr->peer, pp->path),
+			path_trial_frames(&tr->t.tried[i], max_u64(living_answered_us(tr->peer, pp->path), pp->asked.answer_us),
 					  living_heard_us(tr->peer, pp->path));
 	}
 }

@@ -32,7 +32,7 @@ struct path_tried *path_trial_add(struct path_trial *t, void *path, uint32_t rtt
 	var_us = var_us < PATH_TRIAL_US / 16 ? var_us : PATH_TRIAL_US / 16;
 	x->silent_us = PATH_TRIAL_SILENT_US + 16 * var_us;
 	x->stay_us = (rtt_us / 2 > PATH_TRIAL_STAY_US ? rtt_us / 2 : PATH_TRIAL_STAY_US) + var_us +
-		     (answers < PATH_TRIAL_YOUNG ? PATH_TRIAL_YOUNG_US : 0);
+		     (answers < (rtt_us / 4 > PATH_TRIAL_ASKS_US ? PATH_TRIAL_YOUNG_FAR : PATH_TRIAL_YOUNG) ? PATH_TRIAL_YOUNG_US : 0);
 	return x;
 }
 
@@ -133,7 +133,8 @@ static uint64_t proof_at_us(const struct path_trial *t, const struct path_tried 
 /* Whether frames on @o were answered while those on @x were not: if the peer had stopped, both would be silent. */
 static bool heard_beside(const struct path_tried *x, const struct path_tried *o)
 {
-	uint64_t asks_us = o->rtt_us / 4 > PATH_TRIAL_ASKS_US ? o->rtt_us / 4 : PATH_TRIAL_ASKS_US;
+	uint32_t rtt_us = o->rtt_us > x->rtt_us ? o->rtt_us : x->rtt_us;
+	uint64_t asks_us = rtt_us / 4 > PATH_TRIAL_ASKS_US ? rtt_us / 4 : PATH_TRIAL_ASKS_US;
 	uint64_t longer_us = o->rtt_us > x->rtt_us ? (o->rtt_us - x->rtt_us) / 2 : 0;
 
 	return o != x && o->path && !o->suspect_us && x->frames_us && o->frames_us > x->frames_us + 2 * asks_us + longer_us;

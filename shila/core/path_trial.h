@@ -25,6 +25,7 @@
 #define PATH_TRIAL_HASTE_US 3000    /* the same, for flows that leave before anything is proven */
 #define PATH_TRIAL_STAY_US  35000   /* since the last frame, or RTT/2, and var: so long flows stay, since a queue may have grown */
 #define PATH_TRIAL_YOUNG    64	    /* answers to frames, before which its var is not known: the first burst of a flow fills queues */
+#define PATH_TRIAL_YOUNG_FAR 32	    /* the same, if numbers are asked every RTT/4: 8 round trips */
 #define PATH_TRIAL_YOUNG_US 65000   /* so much longer flows stay then */
 #define PATH_TRIAL_ASKS_US  10000   /* frames ask so often, or every RTT/4: who hears nothing for two such times is silent */
 #define PATH_TRIAL_STOOD_US 4000    /* who looks so much later than he wanted stood still: answers may lie unread */

@@ -6,6 +6,7 @@
  * A client with flows to one peer over some paths, in simulated time: what frames tell (liveness), the trial of a path that
  * they make suspect, and where its flows go. PROBEs have the fate of frames.
  */
+#include "shila/core/path_beat.h"
 #include "shila/core/path_damp.h"
 #include "shila/core/path_trial.h"
 
@@ -15,6 +16,7 @@
 #define FLOWS	  3
 #define PROBES	  64
 #define DOWN_US	  200000 /* between the PROBEs of a dead path */
+#define BYTES_PER_US 4
 #define GOOD	  3	 /* of which so many are answered in a row: it is up */
 
 struct probe {
@@ -31,6 +33,10 @@ struct net {
 	unsigned int seen[PATHS]; /* suspicions of the worker */
 	uint32_t rtt_us[PATHS], var_us[PATHS];
 	bool down[PATHS], left[PATHS];
+	struct path_beat beat[PATHS];
+	struct path_beat_asked asked[PATHS];
+	uint64_t bytes[PATHS];
+	unsigned int beats;
 	uint64_t good_us[PATHS], next_us[PATHS];
 	unsigned int good[PATHS];
 	struct path_damp damp[PATHS];
@@ -123,6 +129,26 @@ static void add(struct net *n, unsigned int i)
 	x = path_trial_add(&n->trial, name(n, i), n->rtt_us[i], n->var_us[i] > l->var_us ? n->var_us[i] : l->var_us, l->answer_us && frames_us > late_us ? frames_us : late_us, l->answered);
 	if (x)
 		ask(n, x);
+}
+
+/* While a path carries frames others without flows are asked, in turn. */
+static void beat(struct net *n, unsigned int i)
+{
+	unsigned int other = n->num;
+	uint64_t at_us;
+
+	n->bytes[i] += n->w[i]->side[0].every_us ? n->w[0]->step_us * BYTES_PER_US : 0;
+	if (!flows_on(n, i) || n->down[i] || n->left[i])
+		return;
+	for (unsigned int o = 0; o < n->num; o++)
+		if (o != i && !n->down[o] && !n->left[o] && !flows_on(n, o) && path_beat_fits(n->rtt_us[o], n->rtt_us[i]) &&
+		    (other == n->num || n->asked[o].asked_us < n->asked[other].asked_us))
+			other = o;
+	if (other == n->num || !path_beat_due(&n->beat[i], n->rtt_us[i], n->bytes[i], 150, n->now_us, &at_us))
+		return;
+	path_beat_asked(&n->asked[other], ++n->probe_id, n->now_us);
+	send_probe(n, other, n->probe_id, n->now_us, false);
+	n->beats++;
 }
 
 /* ---- moves ---- */
@@ -219,8 +245,10 @@ static void look(struct net *n, bool sure)
 	n->trying = false;
 	for (unsigned int k = 0; k < n->trial.num; k++) {
 		unsigned int i = (unsigned int)((const uint32_t *)n->trial.tried[k].path - n->rtt_us);
+		uint64_t answer_us = n->w[i]->side[0].l->answer_us;
 
-		path_trial_frames(&n->trial.tried[k], n->w[i]->side[0].l->answer_us, n->w[i]->side[0].l->frame_us);
+		path_trial_frames(&n->trial.tried[k], answer_us > n->asked[i].answer_us ? answer_us : n->asked[i].answer_us,
+				  n->w[i]->side[0].l->frame_us);
 	}
 	for (unsigned int k = 0; k < n->trial.num; k++) {
 		struct path_tried *x = &n->trial.tried[k];
@@ -308,6 +336,8 @@ static void take_probes(struct net *n)
 		n->probes[k] = n->probes[--n->num_probes];
 		if (!p.back)
 			send_probe(n, p.path, p.id, p.sent_us, true);
+		else if (path_beat_answered(&n->asked[p.path], p.id, p.sent_us, n->rtt_us[p.path], n->now_us))
+			continue;
 		else if (!path_trial_answered(&n->trial, p.id, p.sent_us, n->now_us))
 			probe_answered(n, p.path);
 		else
@@ -334,6 +364,7 @@ static void net_step(struct net *n)
 			n->seen[i] = n->w[i]->side[0].suspects;
 			suspect(n, i);
 		}
+		beat(n, i);
 		if (n->down[i] && n->now_us >= n->next_us[i]) {
 			n->next_us[i] = n->now_us + DOWN_US;
 			send_probe(n, i, 0, 0, false);
@@ -354,6 +385,11 @@ static void net_run(struct net *n, uint64_t us)
 static void net_cut(struct net *n, unsigned int path, bool first, bool second)
 {
 	cut(n->w[path], first, second);
+	for (unsigned int k = 0; k < n->num_probes;)
+		if (n->probes[k].path == path && (n->probes[k].back ? second : first))
+			n->probes[k] = n->probes[--n->num_probes];
+		else
+			k++;
 	n->seen[path] = 0;
 	n->stopped_us = n->now_us + n->rtt_us[path];
 }
