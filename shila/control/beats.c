@@ -53,7 +53,7 @@ uint64_t beats_look(struct control *c, struct peer_path *pp, uint64_t now_us)
 	other = other_path(pp);
 	if (!other)
 		return UINT64_MAX;
-	cost = other->tmpl->len + FRAME_PROBE_LEN + UNDERLAY_HDR_LEN;
+	cost = 2 * (other->tmpl->len + FRAME_PROBE_LEN + UNDERLAY_HDR_LEN);
 	if (path_beat_due(&pp->beat, pp->srtt_us, carried_bytes(c, pp), cost, now_us, &at_us)) {
 		path_beat_asked(&other->asked, probing_send(c, other, now_us), now_us);
 		c->n.beats++;

@@ -16,7 +16,7 @@
 #define PATH_BEAT_FAR_US   40000  /* shorter round trips are waited for */
 #define PATH_BEAT_EVERY_US 25000  /* or RTT/8 */
 #define PATH_BEAT_LOOK_US  100000 /* who carries little is looked at so often */
-#define PATH_BEAT_SHARE	   500u	  /* bytes carried for each one of a PROBE */
+#define PATH_BEAT_SHARE	   667u	  /* bytes carried for each one of a PROBE and its answer: 0.15 % */
 #define PATH_BEAT_SAVED	   8u	  /* PROBEs that earlier bytes pay for at most: a path that falls silent carries no more */
 #define PATH_BEAT_OUT	   16u	  /* whose answers are waited for */
 
@@ -40,7 +40,7 @@ struct path_beat_asked {
  * path_beat_due() - Whether another path is to be asked now.
  * @rtt_us: of the path with flows
  * @bytes: that its flows have carried so far, either way
- * @cost: bytes of a PROBE on the wire
+ * @cost: bytes of a PROBE and its answer on the wire
  * @at_us: when to look again
  */
 bool path_beat_due(struct path_beat *b, uint32_t rtt_us, uint64_t bytes, uint32_t cost, uint64_t now_us, uint64_t *at_us);
