@@ -106,7 +106,7 @@ bool replay_pace_begin(struct replay_pace *p, uint32_t slot, const void *key, ui
 		f->until = f->oldest_end;
 	rtt_us = !rtt_us ? REPLAY_PACE_UNKNOWN_US : rtt_us < REPLAY_PACE_MOST_US ? rtt_us : REPLAY_PACE_MOST_US;
 	/* As one flow that is alone had it: those that crowd here now had a path of that kind together. */
-	bytes = bytes > REPLAY_PACE_BURST_BYTES ? bytes : REPLAY_PACE_BURST_BYTES;
+	bytes = bytes > REPLAY_PACE_LEAST_BYTES ? bytes : REPLAY_PACE_LEAST_BYTES;
 	bytes_per_s = bytes * 1000000 / (rtt_us + REPLAY_PACE_TICK_US);
 	x = path_of(p, key);
 	fill(x, now_us);
