@@ -230,8 +230,11 @@ static enum verdict send_datagram(struct flow *f, struct train *train, const str
 	return VERDICT_PASS;
 }
 
-/* What may be lost on a path that can be left. Of what only acknowledges the newest is enough, of a client: it moves flows. */
-static void keep(struct flow *f, const struct train *train, const struct tcp_hdr *tcp, uint32_t len, uint8_t traffic_class,
+/*
+ * What may be lost on a path that can be left. Of what only acknowledges the newest is enough, of a client: it moves flows.
+ * Return: true: it is sent later, behind what is sent again.
+ */
+static bool keep(struct flow *f, const struct train *train, const struct tcp_hdr *tcp, uint32_t len, uint8_t traffic_class,
 		 struct replay *replay)
 {
 	uint32_t slot = FLOW_ID_INDEX(f->mine.id), fin = !!(tcp->flags & TCP_FIN);
@@ -241,9 +244,11 @@ static void keep(struct flow *f, const struct train *train, const struct tcp_hdr
 		f->kept = false;
 	} else if (len | fin) {
 		f->kept = replay_keep(replay, slot, train, tcp->seq + len + fin);
+		return replay_holds(replay, slot, tcp->seq + len + fin);
 	} else if (!f->server && tcp->flags == TCP_ACK) {
 		replay_keep_ack(replay, slot, tcp, traffic_class);
 	}
+	return false;
 }
 
 /* Neighbours, routers, groups, time stamps: the peer would drop it, so the program gets to know. */
@@ -284,8 +289,8 @@ enum verdict outbound_train(struct flow_table *table, struct train *train, uint6
 		return VERDICT_TUN_CHECKSUM;
 	if (len)
 		tcp_options_detach_data_fin(train->pkt + ip.l4_off + tcp.hdr_len - tcp.opts_len, tcp.opts_len);
-	if (f->keep && f->tmpl->movable)
-		keep(f, train, &tcp, len, ip.traffic_class, batch->replay);
+	if (f->keep && f->tmpl->movable && keep(f, train, &tcp, len, ip.traffic_class, batch->replay))
+		return VERDICT_PASS;
 	return send_tcp(f, train, &tcp, train->pkt + ip.l4_off + tcp.hdr_len, len, ip.traffic_class,
 			now_ms, batch);
 }

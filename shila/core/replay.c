@@ -237,9 +237,16 @@ uint32_t replay_oldest_end(const struct replay *r, uint32_t slot)
 	return train_at(r, r->flows[slot].oldest)->end;
 }
 
-uint32_t replay_newest_end(const struct replay *r, uint32_t slot)
+bool replay_holds(struct replay *r, uint32_t slot, uint32_t end)
 {
-	return train_at(r, r->flows[slot].newest)->end;
+	struct replay_flow *f = &r->flows[slot];
+	const struct replay_train *newest = train_at(r, f->newest);
+
+	if (!f->holds || !f->again || end != newest->end || end == f->until)
+		return false;
+	f->until = end;
+	f->held += newest->len;
+	return true;
 }
 
 const struct replay_ack *replay_ack(const struct replay *r, uint32_t slot)

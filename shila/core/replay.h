@@ -41,12 +41,13 @@ struct replay_flow {
 	uint32_t before, after; /* in the queue that it is in */
 	uint32_t oldest_end;	/* replay_oldest_end() when that train was sent again first */
 	uint32_t last;		/* @until of all that is to be sent again */
-	uint32_t fresh_end;	/* replay_newest_end() when it was looked at last */
-	uint32_t yields;	/* bytes that are sent for the first time meanwhile and count */
+	uint32_t held;		/* bytes that wait behind them, or did, since the rate was raised last */
+	uint32_t held_most;	/* so many, then it is raised again */
 	uint32_t wait_us;
 	uint64_t look_us;
 	uint8_t place, path, tried;
 	bool first_only;
+	bool holds; /* new trains wait, too */
 };
 
 /* A bare ACK, but for what the flow knows. opts_len + 1: of those that are there; 0: none. */
@@ -112,10 +113,14 @@ uint32_t replay_begin(struct replay *r, uint32_t slot);
 /* replay_next() - The next one that was not acknowledged meanwhile, or NULL. Valid until something is kept. */
 const struct replay_train *replay_next(struct replay *r, uint32_t slot);
 
+/*
+ * replay_holds() - Whether the train that ends at @end and was just given to replay_keep() is sent later, behind those that
+ * are sent again.
+ */
+bool replay_holds(struct replay *r, uint32_t slot, uint32_t end);
+
 /* replay_oldest_end() - Sequence number behind the oldest train; of a flow that has any. */
 uint32_t replay_oldest_end(const struct replay *r, uint32_t slot);
-
-uint32_t replay_newest_end(const struct replay *r, uint32_t slot); /* the same of the newest one */
 
 /* replay_ack() - What replay_keep_ack() got last; NULL: nothing. */
 const struct replay_ack *replay_ack(const struct replay *r, uint32_t slot);

@@ -96,8 +96,10 @@ bool replay_pace_begin(struct replay_pace *p, uint32_t slot, const void *key, ui
 	bytes = replay_begin(p->replay, slot);
 	if (!bytes)
 		return false;
-	f->last = f->fresh_end = f->until;
-	f->yields = (uint32_t)bytes;
+	f->last = f->until;
+	f->holds = !first_only;
+	f->held = 0;
+	f->held_most = (uint32_t)bytes;
 	f->oldest_end = replay_oldest_end(p->replay, slot);
 	f->first_only = first_only;
 	f->tried = 0;
@@ -105,9 +107,12 @@ bool replay_pace_begin(struct replay_pace *p, uint32_t slot, const void *key, ui
 	if (first_only)
 		f->until = f->oldest_end;
 	rtt_us = !rtt_us ? REPLAY_PACE_UNKNOWN_US : rtt_us < REPLAY_PACE_MOST_US ? rtt_us : REPLAY_PACE_MOST_US;
-	/* As one flow that is alone had it: those that crowd here now had a path of that kind together. */
+	/*
+	 * As one flow that is alone had it: those that crowd here now had a path of that kind together. And a quarter more, since new
+	 * trains come as fast as those are acknowledged.
+	 */
 	bytes = bytes > REPLAY_PACE_LEAST_BYTES ? bytes : REPLAY_PACE_LEAST_BYTES;
-	bytes_per_s = bytes * 1000000 / (rtt_us + REPLAY_PACE_TICK_US);
+	bytes_per_s = bytes * 1250000 / (rtt_us + REPLAY_PACE_TICK_US);
 	x = path_of(p, key);
 	fill(x, now_us);
 	if (is_idle(x) || bytes_per_s > x->bytes_per_s)
@@ -131,25 +136,13 @@ static void wait_for_ack(struct replay_pace *p, uint32_t slot, uint64_t now_us)
 		p->look_us = f->look_us;
 }
 
-/*
- * An ACK that comes with the move lets TCP send as much as it covers, at once, and both together are more than the path takes. But
- * not more than is sent again is waited for.
- */
-static void yield(struct replay_pace *p, struct replay_pace_path *x, uint32_t slot)
+/* A flow that sends as fast as its trains leave would wait for ever. */
+static void hurry(struct replay_pace_path *x, struct replay_flow *f)
 {
-	struct replay_flow *f = &p->replay->flows[slot];
-	uint32_t end, fresh;
-
-	if (!f->oldest)
+	if (f->held < f->held_most)
 		return;
-	end = replay_newest_end(p->replay, slot);
-	fresh = end - f->fresh_end;
-	if ((int32_t)fresh <= 0)
-		return;
-	f->fresh_end = end;
-	fresh = fresh < f->yields ? fresh : f->yields;
-	f->yields -= fresh;
-	x->credit -= fresh;
+	f->held = 0;
+	x->bytes_per_s *= 2;
 }
 
 /* Return: bytes that were sent. */
@@ -161,21 +154,23 @@ static uint64_t run_queue(struct replay_pace *p, unsigned int place, uint64_t no
 	uint32_t slot;
 
 	while ((slot = q->first) && bytes < most) {
+		struct replay_flow *f = &p->replay->flows[slot];
 		const struct replay_train *t;
 
-		yield(p, x, slot);
 		if (x->credit <= 0)
 			break;
+		hurry(x, f);
 		t = replay_next(p->replay, slot);
-
 		replay_pace_end(p, slot);
-		if (!t) {
-			wait_for_ack(p, slot, now_us);
-		} else if (send(ctx, slot, t)) {
+		if (t && send(ctx, slot, t)) {
 			bytes += t->len;
 			x->credit -= t->len;
 			put(p, slot, place | 1);
+			continue;
 		}
+		f->holds = false;
+		if (!t)
+			wait_for_ack(p, slot, now_us);
 	}
 	return bytes;
 }

@@ -238,33 +238,67 @@ static void test_first_only(void)
 	end();
 }
 
-/* More paths than there are budgets, flows that move, end, are acknowledged: no queue is ever wrong, and all comes to an end. */
-/* An ACK that came with the move: TCP sends new trains while its old ones go again. */
-static void test_yields(void)
+/* Return: whether TCP's next train waits. */
+static bool fresh(uint32_t slot, unsigned int number)
 {
 	struct train t = { .pkt = packet, .len = TRAIN };
-	uint64_t began_us;
+
+	replay_keep(&r, slot, &t, number * TRAIN);
+	return replay_holds(&r, slot, number * TRAIN);
+}
+
+/* An ACK that came with the move: TCP sends new trains while its old ones go again. They wait behind those. */
+static void test_holds(void)
+{
+	unsigned int number, acked;
+	bool in_order = true;
 
 	begin();
 	keep(1, 20, TRAIN);
-	began_us = now_us;
 	CHECK("begins", replay_pace_begin(&pace, 1, &path_a, 98000, false, now_us));
 	due_us = now_us;
-	for (unsigned int i = 21; i <= 40; i++) { /* as much again, within 50 ms */
-		replay_keep(&r, 1, &t, i * TRAIN);
+	for (number = 21; number <= 40; number++) { /* as much again, within 50 ms */
+		CHECK("held", fresh(1, number));
 		pass(2500);
 	}
-	CHECK("the oldest ones at once", bytes_between(began_us, began_us + 2500) >= REPLAY_PACE_BURST_BYTES - TRAIN);
-	CHECK("hardly more while new ones are sent", bytes_between(began_us, now_us) <= REPLAY_PACE_BURST_BYTES + TRAIN);
-	for (unsigned int i = 41; i <= 70; i++) {
-		replay_keep(&r, 1, &t, i * TRAIN);
-		pass(2500);
+	CHECK("TCP repeats a train: that does not wait", !fresh(1, 30) && !fresh(1, 40));
+	pass(200000);
+	for (unsigned int i = 0; i < num_sent; i++)
+		in_order &= sent[i].end == (i + 1) * TRAIN;
+	CHECK("all, once, in order", num_sent == 40 && in_order);
+	CHECK("none waits any more", !fresh(1, number));
+	end();
+
+	/* Who sends two for each that was acknowledged, one RTT later, is not held back for long. */
+	begin();
+	keep(1, 20, TRAIN);
+	replay_pace_begin(&pace, 1, &path_a, 98000, false, now_us);
+	due_us = now_us;
+	for (number = 21, acked = 0; now_us < 3000000 && num_sent < 1000; pass(STEP_US)) {
+		while (acked < num_sent && sent[acked].at_us + 98000 <= now_us)
+			replay_acked(&r, 1, ++acked * TRAIN);
+		while (number <= 20 + 2 * acked && fresh(1, number))
+			number++;
+		if (number <= 20 + 2 * acked)
+			break;
 	}
-	pass(80000); /* in all twice the bytes but the first burst, at 2.8 MB/s */
-	CHECK("but it is not waited for longer than that", bytes_between(began_us, now_us) == 20 * TRAIN);
+	CHECK("not for long", now_us < 1000000 + 98000 * 6);
+	end();
+
+	/* Nobody waits for a flow that cannot send, nor where the first train alone is tried. */
+	begin();
+	keep(1, 3, TRAIN);
+	gone[1] = true;
+	replay_pace_begin(&pace, 1, &path_a, 20000, false, now_us);
+	run(true);
+	CHECK("cannot send", !fresh(1, 4));
+	keep(2, 3, TRAIN);
+	replay_pace_begin(&pace, 2, &path_b, 20000, true, now_us);
+	CHECK("the first alone", !fresh(2, 4));
 	end();
 }
 
+/* More paths than there are budgets, flows that move, end, are acknowledged: no queue is ever wrong, and all comes to an end. */
 static void test_random(void)
 {
 	static int keys[2 * REPLAY_PACE_PATHS];
@@ -316,7 +350,7 @@ const struct unit_test unit_tests[] = {
 	{ "paths apart, flows that end or move on", test_paths_apart },
 	{ "the oldest once more", test_once_more },
 	{ "nothing before the handshake", test_first_only },
-	{ "new data first", test_yields },
+	{ "new data waits behind", test_holds },
 	{ "random steps", test_random },
 	{ NULL, NULL },
 };
