@@ -108,11 +108,10 @@ bool replay_pace_begin(struct replay_pace *p, uint32_t slot, const void *key, ui
 		f->until = f->oldest_end;
 	rtt_us = !rtt_us ? REPLAY_PACE_UNKNOWN_US : rtt_us < REPLAY_PACE_MOST_US ? rtt_us : REPLAY_PACE_MOST_US;
 	/*
-	 * As one flow that is alone had it: those that crowd here now had a path of that kind together. And a quarter more, since new
-	 * trains come as fast as those are acknowledged.
+	 * Of what one flow that is alone had: those that crowd here now had a path of that kind together, and others may fill this one.
 	 */
 	bytes = bytes > REPLAY_PACE_LEAST_BYTES ? bytes : REPLAY_PACE_LEAST_BYTES;
-	bytes_per_s = bytes * 1250000 / (rtt_us + REPLAY_PACE_TICK_US);
+	bytes_per_s = bytes * (10000 * REPLAY_PACE_PERCENT) / (rtt_us + REPLAY_PACE_TICK_US);
 	x = path_of(p, key);
 	fill(x, now_us);
 	if (is_idle(x) || bytes_per_s > x->bytes_per_s)

@@ -16,6 +16,7 @@
 
 #define REPLAY_PACE_BURST_BYTES (16u * 1024)  /* of a path, at once: routers may have room for few packets */
 #define REPLAY_PACE_LEAST_BYTES (64u * 1024)  /* of a path, in one RTT: flows that have little to send again may be many */
+#define REPLAY_PACE_PERCENT	60u	      /* of the speed on the old path, until as much has come anew: then twice that, and so on */
 #define REPLAY_PACE_RUN_BYTES	(256u * 1024) /* of all paths, in a call */
 #define REPLAY_PACE_TICK_US	2000u	      /* between two calls */
 #define REPLAY_PACE_UNKNOWN_US	20000u	      /* for a path without an RTT */
