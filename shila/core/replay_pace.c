@@ -135,13 +135,16 @@ static void wait_for_ack(struct replay_pace *p, uint32_t slot, uint64_t now_us)
 		p->look_us = f->look_us;
 }
 
-/* A flow that sends as fast as its trains leave would wait for ever. */
+/* A flow that sends as fast as its trains leave would wait for ever; and fast ones wait for nobody. */
 static void hurry(struct replay_pace_path *x, struct replay_flow *f)
 {
 	if (f->held < f->held_most)
 		return;
 	f->held = 0;
-	x->bytes_per_s *= 2;
+	if (x->bytes_per_s < REPLAY_PACE_RUN_BYTES * (1000000u / REPLAY_PACE_TICK_US) / 2)
+		x->bytes_per_s *= 2;
+	else
+		f->holds = false;
 }
 
 /* Return: bytes that were sent. */

@@ -285,6 +285,25 @@ static void test_holds(void)
 	CHECK("not for long", now_us < 1000000 + 98000 * 6);
 	end();
 
+	/* Nor who is faster than trains are sent again, nor what would take the place of others that wait. */
+	begin();
+	keep(1, 20, TRAIN);
+	replay_pace_begin(&pace, 1, &path_a, 500, false, now_us);
+	due_us = now_us;
+	for (number = 21; fresh(1, number) && number < 1000; number++) {
+		pass(STEP_US);
+		replay_acked(&r, 1, num_sent * TRAIN);
+	}
+	CHECK("fast", number > 21 && now_us < 1000000 + 20000);
+	end();
+	begin();
+	keep(1, 30, TRAIN);
+	replay_pace_begin(&pace, 1, &path_a, 98000, false, now_us);
+	for (number = 31; fresh(1, number); number++)
+		;
+	CHECK("most of the room", number > 40 && number * TRAIN <= (3 << 18) + 2 * TRAIN && !r.lost_to_flow);
+	end();
+
 	/* Nobody waits for a flow that cannot send, nor where the first train alone is tried. */
 	begin();
 	keep(1, 3, TRAIN);
