@@ -38,7 +38,7 @@ void flow_use_path(struct ctl_flow *f, struct peer_path *pp)
 /* What was sent on it of late may be lost. */
 static bool is_dead(const struct peer_path *pp)
 {
-	return pp && (pp->state == PATH_STATE_DOWN || pp->state == PATH_STATE_SUSPECT);
+	return pp && (pp->state == PATH_STATE_DOWN || pp->state == PATH_STATE_SUSPECT || pp->left);
 }
 
 static void move(struct ctl_flow *f, struct peer_path *pp)
@@ -101,6 +101,8 @@ void moves_stranded(struct control *c)
 	HASH_ITER(hh, c->peers, p, next) {
 		bool alive = false;
 
+		if (p->outage || p->regroup_us)
+			continue; /* they wait for their own path, which is about to be back */
 		for (struct peer_path *pp = p->paths; pp; pp = pp->next)
 			alive |= pp->state == PATH_STATE_UP;
 		for (struct peer_path *pp = p->paths; pp && alive; pp = pp->next)

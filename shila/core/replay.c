@@ -242,8 +242,9 @@ bool replay_holds(struct replay *r, uint32_t slot, uint32_t end)
 	struct replay_flow *f = &r->flows[slot];
 	const struct replay_train *newest = train_at(r, f->newest);
 
-	/* What comes next would soon take the place of what waits. */
-	f->holds &= f->bytes <= r->flow_bytes / 4 * 3;
+	/* What comes next would soon take the place of what waits; or TCP no longer waits for that. */
+	f->holds &= f->bytes <= r->flow_bytes / 4 * 3 && (r->num_free || r->touched < r->num_blocks) &&
+		    (int32_t)(end - newest->end) >= 0;
 	if (!f->holds || !f->again || end != newest->end || end == f->until)
 		return false;
 	f->until = end;

@@ -41,8 +41,7 @@ struct replay_flow {
 	uint32_t before, after; /* in the queue that it is in */
 	uint32_t oldest_end;	/* replay_oldest_end() when that train was sent again first */
 	uint32_t last;		/* @until of all that is to be sent again */
-	uint32_t held;		/* bytes that wait behind them, or did, since the rate was raised last */
-	uint32_t held_most;	/* so many, then it is raised again */
+	uint32_t held;		/* new bytes that wait behind them, and are not counted for the path yet */
 	uint32_t wait_us;
 	uint64_t look_us;
 	uint8_t place, path, tried;

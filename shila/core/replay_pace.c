@@ -90,16 +90,15 @@ bool replay_pace_begin(struct replay_pace *p, uint32_t slot, const void *key, ui
 {
 	struct replay_flow *f = &p->replay->flows[slot];
 	struct replay_pace_path *x;
-	uint64_t bytes, bytes_per_s;
+	uint64_t kept, bytes, bytes_per_s;
 
 	replay_pace_end(p, slot);
-	bytes = replay_begin(p->replay, slot);
+	bytes = kept = replay_begin(p->replay, slot);
 	if (!bytes)
 		return false;
 	f->last = f->until;
 	f->holds = !first_only;
 	f->held = 0;
-	f->held_most = (uint32_t)bytes;
 	f->oldest_end = replay_oldest_end(p->replay, slot);
 	f->first_only = first_only;
 	f->tried = 0;
@@ -114,8 +113,11 @@ bool replay_pace_begin(struct replay_pace *p, uint32_t slot, const void *key, ui
 	bytes_per_s = bytes * (10000 * REPLAY_PACE_PERCENT) / (rtt_us + REPLAY_PACE_TICK_US);
 	x = path_of(p, key);
 	fill(x, now_us);
-	if (is_idle(x) || bytes_per_s > x->bytes_per_s)
+	if (is_idle(x))
+		x->held = x->held_most = x->bytes_per_s = 0;
+	if (bytes_per_s > x->bytes_per_s)
 		x->bytes_per_s = bytes_per_s;
+	x->held_most += kept;
 	f->path = (uint8_t)(x - p->paths);
 	put(p, slot, QUEUED + 2u * f->path);
 	return true;
@@ -138,9 +140,11 @@ static void wait_for_ack(struct replay_pace *p, uint32_t slot, uint64_t now_us)
 /* A flow that sends as fast as its trains leave would wait for ever; and fast ones wait for nobody. */
 static void hurry(struct replay_pace_path *x, struct replay_flow *f)
 {
-	if (f->held < f->held_most)
-		return;
+	x->held += f->held;
 	f->held = 0;
+	if (x->held < x->held_most)
+		return;
+	x->held = 0;
 	if (x->bytes_per_s < REPLAY_PACE_RUN_BYTES * (1000000u / REPLAY_PACE_TICK_US) / 2)
 		x->bytes_per_s *= 2;
 	else

@@ -34,6 +34,7 @@ struct replay_pace_path {
 	uint64_t filled_us;    /* when credit was added last */
 	int64_t credit;	       /* bytes that may leave now; below 0: so many too many have */
 	uint64_t bytes_per_s;
+	uint64_t held, held_most; /* new bytes that had to wait since the rate was raised last; so many, and it is again */
 	struct replay_pace_queue queues[2]; /* who has not sent its oldest train yet, and who has */
 };
 

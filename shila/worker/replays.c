@@ -26,14 +26,19 @@ static void on_timer(uv_timer_t *timer);
 
 static void run(struct worker *w, bool oldest_only)
 {
-	uint64_t due_us;
+	uv_timer_t *timer = &w->replay_timer;
+	uint64_t due_us, in_ms;
 
 	w->replays_fresh = false;
 	replay_pace_run(&w->replay_pace, w->batch.now_us, oldest_only, send_again, w);
 	out_flush(w, &w->batch);
 	due_us = replay_pace_due_us(&w->replay_pace, w->batch.now_us);
-	if (due_us != UINT64_MAX)
-		uv_timer_start(&w->replay_timer, on_timer, due_us > w->batch.now_us ? (due_us - w->batch.now_us + 999) / 1000 : 0, 0);
+	if (due_us == UINT64_MAX)
+		return;
+	in_ms = due_us > w->batch.now_us ? (due_us - w->batch.now_us + 999) / 1000 : 0;
+	/* Moves that come one after the other do not put it off. */
+	if (!uv_is_active((uv_handle_t *)timer) || uv_timer_get_due_in(timer) > in_ms)
+		uv_timer_start(timer, on_timer, in_ms, 0);
 }
 
 static void on_timer(uv_timer_t *timer)
